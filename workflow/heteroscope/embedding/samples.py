@@ -1,0 +1,80 @@
+"""The rows of an experiment: embeddings joined with the split, in one fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from heteroscope.store import read_embeddings, read_table
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Training, validation and test rows: originals in the split's order, then the views of training images.
+
+    Attributes:
+        features: (n, d) float32.
+        image_id: (n,) str.
+        view: (n,) int, 0 for originals.
+        part: (n,) str: train, validation or test.
+        label: (n,) int, an index into `class_names`.
+        group: (n,) str, the patient.
+        class_names: the negative class first.
+        embedding: attributes of the embedding (model, weights, engine, precision …).
+    """
+
+    features: np.ndarray
+    image_id: np.ndarray
+    view: np.ndarray
+    part: np.ndarray
+    label: np.ndarray
+    group: np.ndarray
+    class_names: list[str]
+    embedding: dict[str, object]
+
+    def rows(self, part: str) -> np.ndarray:
+        """Row numbers of a part of the split."""
+        return np.flatnonzero(self.part == part)
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+
+def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path) -> Samples:
+    """Join embeddings (several files: a fusion) and their views with a split.
+
+    Images of the backbone's own share B are left out.
+
+    Raises:
+        StoreError: a file is damaged or misses an image of the split.
+    """
+    table = read_table(split)
+    classes = table[["label", "class"]].drop_duplicates().sort_values("label")["class"]
+    table = table[table["part"].isin(PARTS)].reset_index(drop=True)
+    originals = read_embeddings(embeddings)
+    features = [originals.features[originals.rows(table["image_id"].tolist())]]
+    rows = [table.assign(view=0)]
+    if views:
+        copies = read_embeddings(views, "views")
+        frame = pd.DataFrame({"image_id": copies.image_id, "view": copies.view}).reset_index(names="row")
+        order = table.reset_index(names="order").drop(columns="part").assign(part="train")
+        joined = frame.merge(order, on="image_id").sort_values(["order", "view"], kind="stable")
+        features.append(copies.features[joined["row"].to_numpy()])
+        rows.append(joined)
+    whole = pd.concat(rows, ignore_index=True)
+    return Samples(
+        features=np.concatenate(features),
+        image_id=whole["image_id"].to_numpy(dtype=object),
+        view=whole["view"].to_numpy(dtype=np.int64),
+        part=whole["part"].to_numpy(dtype=object),
+        label=whole["label"].to_numpy(dtype=np.int64),
+        group=whole["group"].to_numpy(dtype=object),
+        class_names=classes.tolist(),
+        embedding=originals.attributes,
+    )

@@ -1,0 +1,54 @@
+"""What all stages share: the parser, the log, threads, and errors without a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from heteroscope.errors import UserError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A stage's parser; `--threads` is there in every stage, since results may depend on it."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument(
+        "--threads", type=int, default=2, help="threads of numerical work; part of the result (default 2)"
+    )
+    return made
+
+
+def fix_threads(threads: int) -> None:
+    """Give numerical libraries this many threads; call it before they are imported."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+
+
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
+    """Run a stage: log to stderr, and end with status 1 and one message for an error that the user can mend."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    try:
+        main(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno in (28, 30, 13):  # full disk, read-only, not permitted: nothing half-written stays behind
+            print(
+                f"error: {error.filename or 'output'}: {error.strerror}; mend it and run the workflow again",
+                file=sys.stderr,
+            )
+            raise SystemExit(1) from None
+        raise

@@ -1,0 +1,250 @@
+"""Reading and writing of HDF5 files and tables: atomic, versioned, checked.
+
+Every HDF5 file carries `encoding` (what it is) and `encoding_version`. Files are written under a
+temporary name beside the target and renamed, so that a target is whole or absent. Readers raise
+`StoreError`, which names the file and the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from heteroscope.errors import StoreError
+from heteroscope.provenance import rows_digest
+
+ENCODING_VERSION = 1
+SIGNIFICANT_DIGITS = 6
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------------- HDF5
+
+
+@contextmanager
+def create_h5(path: Path, encoding: str, attributes: dict[str, Any] | None = None) -> Iterator[h5py.File]:
+    """A new HDF5 file of the given encoding, written atomically.
+
+    Attribute values that HDF5 does not know (mappings, lists) are stored as JSON text.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["encoding"] = encoding
+        file.attrs["encoding_version"] = ENCODING_VERSION
+        for name, value in (attributes or {}).items():
+            simple = isinstance(value, str | int | float | bool | np.generic)
+            file.attrs[name] = value if simple else json.dumps(value, sort_keys=True)
+        yield file
+
+
+@contextmanager
+def open_h5(path: Path, encoding: str) -> Iterator[h5py.File]:
+    """An existing HDF5 file, checked for its encoding; read errors inside the block name the file.
+
+    Raises:
+        StoreError: the file is missing, damaged, or of another encoding or version.
+    """
+    remedy = "delete it and run the workflow again"
+    if not path.is_file():
+        raise StoreError(f"{path}: no such file; run the workflow again to make it")
+    try:
+        with h5py.File(path, "r") as file:
+            found = (file.attrs.get("encoding"), file.attrs.get("encoding_version"))
+            if found != (encoding, ENCODING_VERSION):
+                raise StoreError(
+                    f"{path}: encoding {found[0]!r} version {found[1]}, expected {encoding!r} version"
+                    f" {ENCODING_VERSION}; {remedy}"
+                )
+            yield file
+    except (OSError, KeyError, RuntimeError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{path}: damaged or incomplete HDF5 file ({error}); {remedy}") from error
+
+
+def write_strings(file: h5py.File, name: str, values: Sequence[str]) -> None:
+    """A dataset of fixed-length ASCII strings."""
+    width = max((len(value) for value in values), default=1)
+    file.create_dataset(name, data=np.array(list(values), dtype=f"S{max(width, 1)}"))
+
+
+def read_strings(file: h5py.File, name: str) -> np.ndarray:
+    """A dataset of strings as an object array of str."""
+    return np.array([value.decode() for value in file[name][:]], dtype=object)
+
+
+def write_digest(path: Path, keys: Sequence[str]) -> None:
+    """The small file `<path>.digest` that stands for the rows of a large file in the DAG."""
+    with atomic_path(digest_path(path)) as temporary:
+        temporary.write_text(rows_digest(keys) + "\n", encoding="ascii")
+
+
+def digest_path(path: Path) -> Path:
+    """Where the digest of a large file stands."""
+    return path.with_name(path.name + ".digest")
+
+
+# ------------------------------------------------------------------------------------- embeddings
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Rows of an embedding, one an image and view.
+
+    Attributes:
+        features: (n, d) float32.
+        image_id: (n,) str.
+        view: (n,) int, 0 for originals.
+        attributes: of the file, or of every part of a fusion joined by " + ".
+    """
+
+    features: np.ndarray
+    image_id: np.ndarray
+    view: np.ndarray
+    attributes: dict[str, Any]
+
+    def rows(self, image_id: Sequence[str], view: Sequence[int] | int = 0) -> np.ndarray:
+        """Row numbers of (image_id, view) pairs.
+
+        Raises:
+            StoreError: a pair is not there; it names the first one.
+        """
+        views = [view] * len(image_id) if isinstance(view, int) else list(view)
+        known = {pair: row for row, pair in enumerate(zip(self.image_id, self.view, strict=True))}
+        try:
+            return np.array([known[pair] for pair in zip(image_id, views, strict=True)], dtype=np.int64)
+        except KeyError as error:
+            raise StoreError(f"no embedding of image and view {error}; run the workflow again") from None
+
+
+def read_embeddings(paths: Sequence[Path], encoding: str = "embeddings") -> Embeddings:
+    """One embedding, or the fusion of several: features side by side, rows matched by image and view.
+
+    Args:
+        paths: files of the same images; the first gives the order of rows.
+        encoding: `embeddings` (originals) or `views` (augmented copies).
+
+    Raises:
+        StoreError: a file is damaged, or misses a row of the first one.
+    """
+    parts = [_read_one(path, encoding) for path in paths]
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    columns = [part.features[part.rows(list(first.image_id), list(first.view))] for part in parts]
+    names = {name for part in parts for name in part.attributes}
+    attributes = {name: " + ".join(str(part.attributes.get(name, "–")) for part in parts) for name in sorted(names)}
+    return Embeddings(np.concatenate(columns, axis=1), first.image_id, first.view, attributes)
+
+
+def _read_one(path: Path, encoding: str) -> Embeddings:
+    with open_h5(path, encoding) as file:
+        image_id = read_strings(file, "image_id")
+        view = file["view"][:].astype(np.int64) if "view" in file else np.zeros(len(image_id), dtype=np.int64)
+        features = file["features"][:]
+        attributes = dict(file.attrs)
+    if len(features) != len(image_id):
+        raise StoreError(
+            f"{path}: {len(features)} rows of features, {len(image_id)} of image_id; delete it and run again"
+        )
+    if not np.isfinite(features).all():
+        row = int(np.argwhere(~np.isfinite(features).all(axis=1))[0, 0])
+        raise StoreError(f"{path}: the embedding of image {image_id[row]} is not finite; check the backbone's weights")
+    return Embeddings(features, image_id, view, attributes)
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table by its ending: .parquet, .csv or .tsv.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the workflow again to make it") from None
+    except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
+        raise StoreError(
+            f"{path}: cannot be read as a table ({error}); delete it and run the workflow again"
+        ) from error
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """A table by its ending: .parquet (exact), .csv, .tsv, .md or .tex (six significant digits)."""
+    with atomic_path(path) as temporary:
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False)
+            return
+        text = {
+            ".csv": lambda: frame.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g"),
+            ".tsv": lambda: frame.to_csv(index=False, sep="\t", float_format=f"%.{SIGNIFICANT_DIGITS}g"),
+            ".md": lambda: frame.to_markdown(index=False, floatfmt=".4g") + "\n",
+            ".tex": lambda: frame.to_latex(index=False, escape=True, float_format="%.4g"),
+        }[path.suffix]()
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table_in_all_formats(frame: pd.DataFrame, csv: Path) -> None:
+    """The table as CSV, and beside it as Markdown and LaTeX."""
+    for ending in (".csv", ".md", ".tex"):
+        write_table(frame, csv.with_suffix(ending))
+
+
+def write_json(value: Any, path: Path) -> None:
+    """JSON with sorted keys and numbers of six significant digits."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            json.dumps(_rounded(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); delete it and run the workflow again") from None
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if np.isfinite(value) else None
+    return value
