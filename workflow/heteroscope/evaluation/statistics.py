@@ -1,0 +1,89 @@
+"""Statistics of the comparison. Formulas and sources stand beside each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+from statsmodels.stats.multitest import multipletests
+
+BOOTSTRAPS = 2000
+
+
+def permutation_p(observed: float, draws: np.ndarray) -> float:
+    """(1 + #{draws ≥ observed}) / (draws + 1); NaN draws do not count (Phipson and Smyth, 2010)."""
+    valid = draws[np.isfinite(draws)]
+    if not np.isfinite(observed) or len(valid) == 0:
+        return float("nan")
+    return float((1 + (valid >= observed - 1e-12).sum()) / (len(valid) + 1))
+
+
+def two_sided_permutation_p(observed: float, draws: np.ndarray) -> float:
+    """p of |value − centre|; the centre is the mean of the draws with the observed one among them."""
+    centre = np.nanmean(np.append(draws, observed))
+    return permutation_p(abs(observed - centre), np.abs(draws - centre))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm-adjusted p-values; NaN stays NaN and does not count."""
+    adjusted = np.full(len(p), np.nan)
+    valid = np.isfinite(p)
+    if valid.any():
+        adjusted[valid] = multipletests(p[valid], method="holm")[1]
+    return adjusted
+
+
+def omnibus(metric: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """T = Σ_c (n_c / n) (m̄(c) − m̄)², m̄ the weighted mean; over the last axis, NaN parts left out.
+
+    Args:
+        metric: (..., k) metric of each part's model.
+        size: (..., k) training rows of each part.
+    """
+    weight = np.where(np.isfinite(metric), size, 0.0)
+    weight = weight / weight.sum(axis=-1, keepdims=True)
+    filled = np.nan_to_num(metric)
+    mean = (weight * filled).sum(axis=-1, keepdims=True)
+    return np.asarray((weight * (filled - mean) ** 2).sum(axis=-1))
+
+
+def bootstrap_interval(
+    value: np.ndarray, group: np.ndarray, *, seed: int, share: float = 0.9, bootstraps: int = BOOTSTRAPS
+) -> tuple[float, float]:
+    """A percentile interval of the mean of `value` (n,), resampling whole patients with replacement.
+
+    It is conditional on clusters and heads: neither is drawn again.
+    """
+    sums = pd.DataFrame({"value": value, "one": 1.0}).groupby(pd.factorize(group)[0]).sum().to_numpy()
+    generator = np.random.default_rng(seed)
+    weight = generator.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=bootstraps)
+    means = (weight @ sums[:, 0]) / (weight @ sums[:, 1])
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's ρ; NaN where a side is constant or fewer than three pairs are finite."""
+    valid = np.isfinite(x) & np.isfinite(y)
+    if valid.sum() < 3 or np.ptp(x[valid]) == 0 or np.ptp(y[valid]) == 0:
+        return float("nan")
+    return float(spearmanr(x[valid], y[valid]).statistic)
+
+
+def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
+    """Cramér's V of two labellings: √(χ² / (n · (min(rows, columns) − 1))), without bias correction."""
+    table = pd.crosstab(a, b).to_numpy(dtype=float)
+    if min(table.shape) < 2:
+        return float("nan")
+    n = table.sum()
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / n
+    return float(np.sqrt(((table - expected) ** 2 / expected).sum() / (n * (min(table.shape) - 1))))
+
+
+def eta_squared(value: np.ndarray, label: np.ndarray) -> float:
+    """η²: the share of the variance of `value` that lies between the groups of `label`."""
+    total = ((value - value.mean()) ** 2).sum()
+    if total == 0:
+        return float("nan")
+    frame = pd.Series(value).groupby(label)
+    return float((frame.size() * (frame.mean() - value.mean()) ** 2).sum() / total)

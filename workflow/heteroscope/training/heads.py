@@ -1,0 +1,270 @@
+"""Stacks of linear heads on cached embeddings, trained together.
+
+A *group* is one order of training rows: the rows, an initialisation and the batches of every
+epoch. Its *members* share all of that and differ in their labels alone. Random partitions make
+many groups of one member each; redrawn labels make few groups of many members. All heads of a job
+are one Lightning module, and a step is one batched matrix product over the groups.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
+
+from heteroscope.config import Head
+from heteroscope.evaluation import metrics
+from heteroscope.training.optimizers import make_optimizer
+
+logger = logging.getLogger(__name__)
+
+STACK_BYTES = 2 * 1024**3
+TENSORS_A_HEAD = 6  # weight, best weight, two moments, gradient, temporary
+PREDICTION_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class Group:
+    """Training rows, and the two numbers that fix initialisation and order.
+
+    Attributes:
+        rows: (n,) int, rows of the features to train on.
+        seed: number of the repetition.
+        stream: which model this is (a cluster's number; the number of clusters for the pooled head),
+            so that the heads of different clusters do not share an initialisation.
+    """
+
+    rows: np.ndarray
+    seed: int
+    stream: int
+
+
+@dataclass(frozen=True)
+class TrainedHeads:
+    """Heads at their selected epoch.
+
+    Attributes:
+        weight: (groups, members, outputs, d + 1) float32; the last column is the bias.
+        best_epoch: (groups, members) int, from 1.
+        history: (epochs, groups, members) float: the monitored value after each epoch, NaN once a head has stopped.
+    """
+
+    weight: np.ndarray
+    best_epoch: np.ndarray
+    history: np.ndarray
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities (groups, members, n, classes) float32 of features (n, d)."""
+        groups, members, outputs, _ = self.weight.shape
+        columns = max(outputs, 2)
+        result = np.empty((groups, members, len(features), columns), dtype=np.float32)
+        with_ones = torch.from_numpy(_with_ones(features))
+        step = max(1, PREDICTION_BYTES // (4 * members * columns * max(len(features), 1)))
+        for start in range(0, groups, step):
+            logits = _logits(torch.from_numpy(self.weight[start : start + step]), with_ones)
+            result[start : start + step] = logits.softmax(dim=-1).numpy()
+        return result
+
+
+def train_heads(
+    features: np.ndarray,
+    labels: np.ndarray,
+    groups: Sequence[Group],
+    *,
+    selection: np.ndarray,
+    spec: Head,
+    classes: int,
+    threads: int,
+) -> TrainedHeads:
+    """Train a head for every group and every member.
+
+    Args:
+        features: (N, d) float32, all rows.
+        labels: (members, N) int; member j of every group is trained, and selected, on `labels[j]`.
+        groups: what to train on; groups may differ in size.
+        selection: (v,) rows that choose the epoch.
+        spec: optimiser, epochs, patience, monitored metric.
+        classes: number of classes; two give one logistic output, more give one output a class.
+        threads: of the numerical work; part of the result.
+
+    Returns:
+        The heads in the order of `groups`.
+    """
+    torch.set_num_threads(threads)
+    started = time.monotonic()
+    outputs = 1 if classes == 2 else classes
+    head_bytes = TENSORS_A_HEAD * 4 * len(labels) * outputs * (features.shape[1] + 1)
+    step = max(1, STACK_BYTES // head_bytes)
+    shared = torch.from_numpy(_with_ones(features))
+    parts = []
+    for start in range(0, len(groups), step):
+        stack = HeadStack(
+            shared, torch.from_numpy(labels.astype(np.int64)), groups[start : start + step], selection, spec, outputs
+        )
+        _fit(stack, spec.epochs)
+        parts.append(stack.result())
+    logger.info(
+        "%d heads on %d values: %.1f s", len(groups) * len(labels), features.shape[1], time.monotonic() - started
+    )
+    return TrainedHeads(
+        weight=np.concatenate([part.weight for part in parts]),
+        best_epoch=np.concatenate([part.best_epoch for part in parts]),
+        history=np.concatenate([part.history for part in parts], axis=1),
+    )
+
+
+def _fit(stack: HeadStack, epochs: int) -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # barebones: no logger, checkpoint or progress bar, each of which would cost more than a step
+    trainer = lightning.Trainer(max_epochs=epochs, barebones=True, accelerator="auto", devices=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no optimizer, few workers: both are meant
+        trainer.fit(stack, DataLoader(stack.batches, batch_size=None))
+
+
+class HeadStack(lightning.LightningModule):
+    """A stack of heads as one Lightning module, with early stopping a head."""
+
+    features: Tensor
+    labels: Tensor
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, groups: Sequence[Group], selection: np.ndarray, spec: Head, outputs: int
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.spec = spec
+        self.register_buffer("features", features, persistent=False)
+        self.register_buffer("labels", labels, persistent=False)
+        self.selection = torch.from_numpy(np.asarray(selection, dtype=np.int64))
+        members, size = len(labels), features.shape[1]
+        # the largest groups first: those with batches left in an epoch are always a prefix of the stack
+        self.live = np.argsort([-len(group.rows) for group in groups], kind="stable")
+        self.batches = Batches(groups, self.live, spec.batch_size)
+        weight = np.stack([_initial(groups[index], outputs, size) for index in self.live])
+        self.weight = torch.nn.Parameter(
+            torch.from_numpy(weight).unsqueeze(1).repeat(1, members, 1, 1), requires_grad=False
+        )
+        self.optimizer = make_optimizer(self.weight, spec)
+        self.best_weight = np.empty((len(groups), members, outputs, size), dtype=np.float32)
+        self.best_value = np.full((len(groups), members), -np.inf)
+        self.best_epoch = np.zeros((len(groups), members), dtype=np.int64)
+        self.history: list[np.ndarray] = []
+
+    def configure_optimizers(self) -> None:
+        """None: a step moves a prefix of the stack (see `optimizers`)."""
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """One step of every group that has a batch left: rows (a, b), weights (a, b) that sum to one a group."""
+        rows, share = (tensor.to(self.device) for tensor in batch)
+        weight = self.weight[: len(rows)].detach().requires_grad_()
+        logits = _logits(weight, self.features[rows])
+        target = self.labels[:, rows].transpose(0, 1)
+        losses = functional.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="none")
+        loss = (losses.view(target.shape) * share.unsqueeze(1)).sum()
+        self.optimizer.step(self.weight.data, torch.autograd.grad(loss, weight)[0])
+
+    def on_train_epoch_end(self) -> None:
+        """Score all heads on the selection rows, keep the best weights, drop groups whose heads have all stopped."""
+        value = self._monitored()
+        epoch = self.current_epoch + 1
+        running = epoch - self.best_epoch[self.live] <= self.spec.patience
+        better = running & (value > self.best_value[self.live])
+        self.history.append(np.full(self.best_value.shape, np.nan))
+        self.history[-1][self.live] = np.where(running, value, np.nan)
+        group, member = np.nonzero(better)
+        self.best_weight[self.live[group], member] = self.weight.data[group, member].cpu().numpy()
+        self.best_value[self.live[group], member] = value[group, member]
+        self.best_epoch[self.live[group], member] = epoch
+        self._drop(np.all(epoch - self.best_epoch[self.live] >= self.spec.patience, axis=1))
+
+    def _drop(self, stopped: np.ndarray) -> None:
+        if stopped.all():
+            self.trainer.should_stop = True
+        elif stopped.any():
+            kept = torch.from_numpy(np.flatnonzero(~stopped)).to(self.device)
+            self.live = self.live[~stopped]
+            self.batches.live = self.live
+            self.weight.data = self.weight.data[kept]
+            self.optimizer.keep(kept)
+
+    @torch.no_grad()
+    def _monitored(self) -> np.ndarray:
+        """The monitored value of every live head on the selection rows, larger is better: (groups, members)."""
+        rows = self.selection.to(self.device)
+        logits = _logits(self.weight.data, self.features[rows])
+        probability, label = logits.softmax(dim=-1).cpu().numpy(), self.labels[:, rows].cpu().numpy()
+        if self.spec.monitor == "loss":
+            return np.asarray(-metrics.log_losses(probability, label).mean(axis=-1))
+        # a class missing from the selection rows leaves the AUC undefined: no head is better than another then
+        return np.asarray(np.nan_to_num(metrics.METRICS[self.spec.monitor](probability, label), nan=0.0))
+
+    def result(self) -> TrainedHeads:
+        """The heads at their best epoch."""
+        return TrainedHeads(self.best_weight, self.best_epoch, np.stack(self._padded_history()))
+
+    def _padded_history(self) -> list[np.ndarray]:
+        missing = self.spec.epochs - len(self.history)
+        return [*self.history, *[np.full(self.best_value.shape, np.nan)] * missing]
+
+
+class Batches(IterableDataset):
+    """The batches of one epoch: (rows (a, b), share (a, b)) for the a groups that have one left.
+
+    A short last batch is padded with rows of share zero, so that its loss is the mean over its own rows.
+    """
+
+    def __init__(self, groups: Sequence[Group], live: np.ndarray, size: int) -> None:
+        self.groups = groups
+        self.live = live
+        self.size = size
+        self.generators = {(g.seed, g.stream, len(g.rows)): np.random.default_rng([g.seed, g.stream]) for g in groups}
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # groups of one seed, stream and size share an order of positions: a draw differs in its rows alone
+        orders = {key: generator.permutation(key[2]) for key, generator in self.generators.items()}
+        lengths = np.array([len(self.groups[index].rows) for index in self.live])
+        rows = np.zeros((len(self.live), int(lengths.max())), dtype=np.int64)
+        for place, index in enumerate(self.live):
+            group = self.groups[index]
+            rows[place, : len(group.rows)] = group.rows[orders[group.seed, group.stream, len(group.rows)]]
+        for start in range(0, rows.shape[1], self.size):
+            active = int((lengths > start).sum())
+            count = np.minimum(lengths[:active] - start, self.size)[:, None]
+            batch = rows[:active, start : start + self.size]
+            share = np.where(np.arange(batch.shape[1]) < count, 1 / count, 0.0).astype(np.float32)
+            yield torch.from_numpy(batch), torch.from_numpy(share)
+
+
+def _initial(group: Group, outputs: int, size: int) -> np.ndarray:
+    """Weights and bias as torch.nn.Linear draws them: uniform within ± 1 / √d; (outputs, d + 1)."""
+    # a stream apart from that of the orders, which has two numbers
+    bound = 1 / np.sqrt(size - 1)
+    return (
+        np.random.default_rng([group.seed, group.stream, 0]).uniform(-bound, bound, (outputs, size)).astype(np.float32)
+    )
+
+
+def _with_ones(features: np.ndarray) -> np.ndarray:
+    """Features with a column of ones, whose weight is the bias."""
+    return np.concatenate([features.astype(np.float32), np.ones((len(features), 1), dtype=np.float32)], axis=1)
+
+
+def _logits(weight: Tensor, features: Tensor) -> Tensor:
+    """Logits (g, m, b, classes) of weights (g, m, o, d) on features (g, b, d) or (b, d).
+
+    One output o is the logit of class 1 against 0, which is a softmax over [0, logit].
+    """
+    groups, members, outputs, size = weight.shape
+    flat = torch.matmul(features, weight.view(groups, members * outputs, size).transpose(1, 2))
+    logits = flat.view(groups, -1, members, outputs).transpose(1, 2)
+    return functional.pad(logits, (1, 0)) if outputs == 1 else logits
