@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from heteroscope.errors import StoreError
 from heteroscope.store import read_embeddings, read_table
 
 PARTS = ("train", "validation", "test")
@@ -78,3 +79,19 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path)
         class_names=classes.tolist(),
         embedding=originals.attributes,
     )
+
+
+def align(samples: Samples, table: pd.DataFrame, source: Path) -> pd.DataFrame:
+    """The rows of a table keyed by image_id and view, in the order of the samples.
+
+    Raises:
+        StoreError: the table misses a sample; it names the first one and the file.
+    """
+    keys = pd.MultiIndex.from_arrays([samples.image_id, samples.view])
+    found = table.set_index(["image_id", "view"])
+    missing = ~keys.isin(found.index)
+    if missing.any():
+        raise StoreError(
+            f"{source}: no row for image and view {keys[missing][0]}; delete it and run the workflow again"
+        )
+    return found.loc[keys].reset_index()

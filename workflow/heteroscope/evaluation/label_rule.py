@@ -90,7 +90,7 @@ def redraw_labels(rule: SharedRule, label: np.ndarray, group: np.ndarray, *, see
     np.add.at(mean_logit, patient, np.log(np.clip(rule.probability, 1e-12, None)))
     of_patient = _draw(softmax(mean_logit / count[:, None], axis=1), generator)
     of_image = _draw(rule.probability, generator)
-    return np.where((low == high)[patient], of_patient[patient], of_image)
+    return np.asarray(np.where((low == high)[patient], of_patient[patient], of_image))
 
 
 def _draw(probability: np.ndarray, generator: np.random.Generator) -> np.ndarray:

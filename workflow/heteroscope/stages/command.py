@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from heteroscope.errors import UserError
 
@@ -26,6 +27,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--threads", type=int, default=2, help="threads of numerical work; part of the result (default 2)"
     )
     return made
+
+
+def add_sample_arguments(arguments: argparse.ArgumentParser) -> None:
+    """The flags of every stage that works on embeddings and a split."""
+    arguments.add_argument("--embeddings", type=Path, nargs="+", required=True, help="embeddings.h5; several are fused")
+    arguments.add_argument("--views", type=Path, nargs="*", default=[], help="views.h5 of the same backbones, if any")
+    arguments.add_argument("--split", type=Path, required=True, help="split.parquet")
 
 
 def fix_threads(threads: int) -> None:

@@ -1,0 +1,38 @@
+"""The label arm: retrain the pooled and every cluster's head on the observed and on redrawn labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope import config, store
+from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write losses and hits of pooled and own heads for every draw."""
+    arguments = parser(__doc__)
+    add_sample_arguments(arguments)
+    arguments.add_argument("--assignments", type=Path, required=True, help="assignments.parquet")
+    arguments.add_argument("--reduced", type=Path, required=True, help="reduced.h5, the space of the shared rule")
+    arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
+    arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
+    arguments.add_argument("--labels", type=Path, required=True, help="output: labels.h5")
+    args = arguments.parse_args(argv)
+    fix_threads(args.threads)
+
+    from heteroscope.embedding.samples import align, load_samples
+    from heteroscope.evaluation.runs import write_labels
+    from heteroscope.training.arms import retrain_on_redrawn_labels
+
+    head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
+    samples = load_samples(args.embeddings, args.views, args.split)
+    cluster = align(samples, store.read_table(args.assignments), args.assignments)["cluster"].to_numpy()
+    reduced = store.read_embeddings([args.reduced], "reduced")
+    coordinates = reduced.features[reduced.rows(samples.image_id.tolist(), samples.view.tolist())]
+    runs = retrain_on_redrawn_labels(samples, cluster, coordinates, head, controls, threads=args.threads)
+    write_labels(args.labels, runs, test_images=samples.image_id[samples.rows("test")].tolist())
+
+
+if __name__ == "__main__":
+    run(main)

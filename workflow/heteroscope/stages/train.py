@@ -1,0 +1,38 @@
+"""Train the baseline: the pooled head on all training rows, once a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope import config, store
+from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the test predictions, their metrics and the training history of the baseline."""
+    arguments = parser(__doc__)
+    add_sample_arguments(arguments)
+    arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
+    arguments.add_argument("--stream", type=int, default=0, help="which initialisations and orders the seeds give")
+    arguments.add_argument("--predictions", type=Path, required=True, help="output: a row a seed and test image")
+    arguments.add_argument("--metrics", type=Path, required=True, help="output: mean and spread over seeds")
+    arguments.add_argument("--history", type=Path, required=True, help="output: the monitored value by epoch")
+    args = arguments.parse_args(argv)
+    fix_threads(args.threads)
+
+    from heteroscope.embedding.samples import load_samples
+    from heteroscope.evaluation.baseline import history_table, prediction_table, summary
+    from heteroscope.training.arms import train_baseline
+
+    head = config.parse(config.Head, args.head)
+    samples = load_samples(args.embeddings, args.views, args.split)
+    trained = train_baseline(samples, args.stream, head, threads=args.threads)
+    probability = trained.probabilities(samples.features[samples.rows("test")])[:, 0]
+    store.write_table(prediction_table(samples, probability), args.predictions)
+    store.write_table(history_table(trained.history[:, :, 0], trained.best_epoch[:, 0], head.monitor), args.history)
+    store.write_json(summary(samples, probability, head), args.metrics)
+
+
+if __name__ == "__main__":
+    run(main)
