@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +34,11 @@ def code_digest(module: str) -> str:
     return digest({name: _module_digest(name) for name in sorted(_imported(module))})
 
 
+def modules_digest(*modules: str) -> str:
+    """A digest of exactly these package modules, without what they import; for keys of cached rows."""
+    return digest({name: _module_digest(name) for name in sorted(modules)})
+
+
 @cache
 def _imported(module: str) -> frozenset[str]:
     """The module and every package module reachable from it by import statements."""
@@ -56,14 +61,23 @@ def _path(module: str) -> Path | None:
 
 
 def _imports(module: str) -> list[str]:
-    """Names that a module's import statements may bring in, package or not."""
+    """Names that a module's import statements may bring in, package or not; imports for types alone do not count."""
     names: list[str] = []
-    for node in ast.walk(_parse(module)):
+    for node in _running_nodes(_parse(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return names
+
+
+def _running_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all nodes below it, without the blocks under `if TYPE_CHECKING:`."""
+    yield node
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _running_nodes(child)
 
 
 @cache

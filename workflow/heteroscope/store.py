@@ -8,8 +8,6 @@ temporary name beside the target and renamed, so that a target is whole or absen
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,26 +18,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from heteroscope.atomic import atomic_path as atomic_path
 from heteroscope.errors import StoreError
 from heteroscope.provenance import rows_digest
 
 ENCODING_VERSION = 1
 SIGNIFICANT_DIGITS = 6
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------- HDF5

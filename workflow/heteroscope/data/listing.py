@@ -1,0 +1,140 @@
+"""The files below a dataset's root, with their SHA-256: what the DAG watches instead of a folder.
+
+It runs in the head process of the workflow before the DAG is built, so it imports nothing heavy. A
+file is hashed again only where its size or time of change differs from the cache beside the listing.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from heteroscope.atomic import atomic_path
+from heteroscope.errors import DataError
+from heteroscope.provenance import file_sha256
+
+log = logging.getLogger(__name__)
+
+IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+CACHE_NAME = ".listing-cache.tsv"
+HASHING_THREADS = 8
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file below a dataset's root; `sha256` is empty where it could not be read."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def update_listing(root: Path, listing: Path, extra: Sequence[str] = ()) -> bool:
+    """Scan `root` and rewrite `listing` where its content differs.
+
+    Args:
+        root: the dataset's folder. Hidden files and folders are skipped; links are followed.
+        listing: the TSV to write, with columns path (posix, below `root`), size and sha256, sorted by path.
+        extra: paths below `root` of tables that belong to the dataset.
+
+    Returns:
+        Whether the listing was written.
+
+    Raises:
+        DataError: `root` is missing or holds no image, or a table is missing.
+    """
+    files = _scan(root, extra)
+    cache_path = listing.with_name(CACHE_NAME)
+    cache = _read_cache(cache_path)
+    states = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in files.items()}
+    stale = [path for path, state in states.items() if cache.get(path, (None, ""))[0] != state]
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        hashes = dict(zip(stale, pool.map(lambda path: _sha256(root / path), stale), strict=True))
+    known = {path: hashes[path] if path in hashes else cache[path][1] for path in states}
+    rows = [[path, str(states[path][0]), known[path]] for path in sorted(states)]
+    if stale or len(cache) != len(states):
+        readable = [path for path in sorted(states) if known[path]]
+        _write(cache_path, [[path, *map(str, states[path]), known[path]] for path in readable])
+    if listing.is_file() and _rows_of(listing) == [["path", "size", "sha256"], *rows]:
+        return False
+    _write(listing, [["path", "size", "sha256"], *rows])
+    return True
+
+
+def read_listing(path: Path) -> list[ListedFile]:
+    """The files of a listing, sorted by path.
+
+    Raises:
+        DataError: the listing is missing or damaged.
+    """
+    try:
+        return [ListedFile(name, int(size), sha256) for name, size, sha256 in _rows_of(path)[1:]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: not a listing of files ({error}); delete it and run the workflow again") from None
+
+
+def _scan(root: Path, extra: Sequence[str]) -> dict[str, os.stat_result]:
+    """Path below the root → its state, for every image and named table."""
+    remedy = "set the dataset's `root` (it is relative to `data_root`) to the folder that holds its files"
+    if not root.is_dir():
+        raise DataError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; {remedy}")
+    files = dict(_images_below(root, "", frozenset()))
+    if not files:
+        raise DataError(f"{root}: no image below it (endings: {' '.join(IMAGE_ENDINGS)}); {remedy}")
+    for table in extra:
+        if not (root / table).is_file():
+            raise DataError(f"{root / table}: no such table; put it there or name another one in the dataset's `table`")
+        files[table] = (root / table).stat()
+    return files
+
+
+def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, os.stat_result]]:
+    """Images of a folder and its sub-folders; a link back to a folder above is not followed."""
+    state = folder.stat()
+    here = (state.st_dev, state.st_ino)
+    if here in above:
+        log.warning("%s: a link to a folder above it is not followed", folder)
+        return
+    with os.scandir(folder) as entries:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in visible:
+        name = prefix + entry.name
+        if entry.is_dir():
+            yield from _images_below(Path(entry.path), f"{name}/", above | {here})
+        elif entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise DataError(f"{folder}: the file name {entry.name!r} is not UTF-8; rename it") from None
+            yield name, entry.stat()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        log.warning("%s: cannot be read: %s", path, error.strerror)
+        return ""
+
+
+def _read_cache(path: Path) -> dict[str, tuple[tuple[int, int], str]]:
+    """Path → (size and time of change, SHA-256); empty where there is no usable cache."""
+    try:
+        return {name: ((int(size), int(changed)), sha256) for name, size, changed, sha256 in _rows_of(path)}
+    except (OSError, ValueError, csv.Error):
+        return {}
+
+
+def _rows_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.reader(stream, dialect="excel-tab"))
+
+
+def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, dialect="excel-tab").writerows(rows)
