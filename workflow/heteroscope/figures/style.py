@@ -1,0 +1,80 @@
+"""The look of all figures, and how they are saved.
+
+Figures are made as `matplotlib.figure.Figure` inside a function marked `@styled`, without pyplot: no window, no
+global state. The same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from heteroscope.atomic import atomic_path
+
+# Okabe and Ito's palette, told apart with all common kinds of colour vision; ordered so that neighbours contrast.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#4D4D4D")
+MISSING = "#C9C9C9"
+NEUTRAL = "#8A8A8A"
+INK = "#222222"
+SEQUENTIAL = "viridis"
+HEAT = "YlGnBu"
+WIDTH = 7.2  # inches, a text column of a page
+DPI = 150
+
+SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": NEUTRAL,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "figure.titlesize": 11,
+    "figure.facecolor": "white",
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "text.color": INK,
+    "text.hinting": "none",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.4,
+}
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def styled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Run a function that draws with this module's settings."""
+    return mpl.rc_context(SETTINGS)(function)
+
+
+def colors(number: int) -> list[str]:
+    """Distinct colours for so many categories; above the palette's length they are taken along a colour map."""
+    if number <= len(PALETTE):
+        return list(PALETTE[:number])
+    scale = mpl.colormaps["turbo"]
+    return [to_hex(scale(0.05 + 0.9 * index / (number - 1))) for index in range(number)]
+
+
+@styled
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, atomically; its metadata hold neither date nor version, so equal data give equal bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})

@@ -1,0 +1,77 @@
+"""Cluster the training rows of an embedding and assign all others: assignments, distances, quality, figures."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heteroscope import config
+from heteroscope.provenance import file_sha256
+from heteroscope.stages.command import fix_threads, parser, run
+from heteroscope.store import create_h5, write_digest, write_json, write_strings, write_table
+
+if TYPE_CHECKING:
+    from heteroscope.clustering.partition import Partition
+    from heteroscope.embedding.samples import Samples
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage."""
+    args = _arguments().parse_args(argv)
+    fix_threads(args.threads)
+    spec: config.Clustering = config.parse(config.Clustering, args.spec)
+
+    from heteroscope.clustering.partition import (
+        assignments_table,
+        distance_table,
+        partition_samples,
+        quality_summary,
+    )
+    from heteroscope.embedding.samples import load_samples
+
+    samples = load_samples(args.embeddings, args.views, args.split)
+    logger.info("%d rows of %d values: %s, k = %d", *samples.features.shape, spec.method, spec.k)
+    partition = partition_samples(samples, spec)
+    logger.info("training rows a cluster: %s", ", ".join(str(size) for size in partition.clusters.sizes))
+    write_table(assignments_table(samples, partition), args.assignments)
+    distances = distance_table(samples, partition)
+    write_table(distances, args.distances)
+    write_json(quality_summary(samples, partition, spec), args.quality)
+    _save_reduced(samples, partition, spec, args.reduced)
+    logger.info("tables written; drawing figures")
+
+
+def _save_reduced(samples: Samples, partition: Partition, spec: config.Clustering, path: Path) -> None:
+    """The rows' reduced coordinates, in the order of assignments, and a digest of the file's content."""
+    attributes = {"reduction": config.dump(spec.reduce), "basis": partition.basis}
+    with create_h5(path, "reduced", attributes) as file:
+        file.create_dataset("features", data=partition.coordinates)
+        file.create_dataset("view", data=samples.view)
+        write_strings(file, "image_id", samples.image_id.tolist())
+    write_digest(path, [file_sha256(path)])
+
+
+def _arguments() -> argparse.ArgumentParser:
+    arguments = parser(__doc__)
+    add = arguments.add_argument
+    add("--embeddings", type=Path, nargs="+", required=True, help="embeddings.h5; several are a fusion")
+    add("--views", type=Path, nargs="*", default=[], help="views.h5 of each embedding, in the same order")
+    add("--split", type=Path, required=True, help="split.parquet")
+    add("--images", type=Path, required=True, help="images.parquet, for attributes and distinct images")
+    add("--pixels", type=Path, required=True, help="pixels.h5, for the sheet of images")
+    add("--spec", required=True, help="the clustering, as JSON")
+    add("--assignments", type=Path, required=True, help="output: assignments.parquet")
+    add("--distances", type=Path, required=True, help="output: distances.csv")
+    add("--quality", type=Path, required=True, help="output: quality.json")
+    add("--reduced", type=Path, required=True, help="output: reduced.h5, and reduced.h5.digest beside it")
+    add("--figures", type=Path, required=True, help="output: folder of the PNG files")
+    return arguments
+
+
+if __name__ == "__main__":
+    run(main)
