@@ -1,0 +1,102 @@
+"""Networks by name: torchvision's classification models by their own names, and the small CNN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from heteroscope.errors import ConfigError
+from heteroscope.model_names import MODELS, SMALL_CNN, unknown_name
+
+# Both models were trained on inputs in [-1, 1] and rescale ImageNet-normalised ones by themselves if told so.
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "googlenet": {"transform_input": True, "init_weights": True},
+    "inception_v3": {"transform_input": True, "init_weights": True},
+}
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+# The first name that a network has is the module whose output is its last feature map.
+_FEATURE_MAPS = (
+    "permute",  # swin
+    "features",
+    "layer4",  # resnet
+    "trunk_output",  # regnet
+    "conv5",  # shufflenet
+    "layers",  # mnasnet
+    "inception5b",  # googlenet
+    "Mixed_7c",  # inception_v3
+    "blocks.3",  # maxvit
+    "encoder",  # vit: tokens
+)
+
+
+def build_network(model: str) -> nn.Module:
+    """A freshly initialised network with torchvision's head of 1,000 classes.
+
+    Raises:
+        ConfigError: no such model.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"backbones: {unknown_name('model', model, MODELS)}")
+    if model == SMALL_CNN:
+        from heteroscope.backbones.small_cnn import SmallCNN
+
+        return SmallCNN()
+    from torchvision.models import get_model  # costs a second or more: only where it is needed
+
+    network: nn.Module = get_model(model, weights=None, **_ARGUMENTS.get(model, {}))
+    return network
+
+
+def build_backbone(model: str, *, seed: int = 0) -> nn.Module:
+    """A network without its head, so that its output is the penultimate activations (n, d).
+
+    Initial weights depend on the seed alone; the global random state is left as it was.
+
+    Raises:
+        ConfigError: no such model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(model)
+    head = head_name(network)
+    if head is None:  # squeezenet ends in a convolution: what is averaged before it is penultimate
+        network.classifier = nn.AdaptiveAvgPool2d(1)
+    else:
+        parent, _, child = head.rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
+
+
+def head_name(network: nn.Module) -> str | None:
+    """Name of the last linear layer of a whole network, or None where it has none."""
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if linear else None
+
+
+def head_prefix(model: str) -> str:
+    """What the names of a model's head parameters begin with; they are no part of a backbone."""
+    with torch.device("meta"):  # names only: no memory, no initialisation
+        return f"{head_name(build_network(model)) or 'classifier.1'}."
+
+
+def feature_map_name(network: nn.Module) -> str:
+    """Name of the module whose output is the last feature map before global pooling.
+
+    Raises:
+        ConfigError: the network has none of the known ones.
+    """
+    modules = dict(network.named_modules())
+    for name in _FEATURE_MAPS:
+        if name in modules:
+            return name
+    raise ConfigError("pooling: flatten: this network's last feature map is not known; name it by `layer`")
+
+
+def normalisation(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, for pixels in [0, 1], that the model was published with."""
+    return _CENTRED if model == "efficientnet_v2_l" else _IMAGENET

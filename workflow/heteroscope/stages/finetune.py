@@ -1,0 +1,47 @@
+"""Train a backbone on the study's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope.config import Augmentation, Backbone, parse
+from heteroscope.errors import ConfigError
+from heteroscope.stages.command import fix_threads, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--spec", required=True, help="the backbone as JSON, with its finetune recipe")
+    arguments.add_argument("--augmentation", default="null", help="the recipe's augmentation as JSON; null for none")
+    arguments.add_argument("--pixels", required=True, type=Path, help="pixels.h5")
+    arguments.add_argument("--split", required=True, type=Path, help="split.parquet")
+    arguments.add_argument("--split-id", required=True, help="the split's id, for the description of the weights")
+    arguments.add_argument("--weights", required=True, type=Path, help="the initial weights file")
+    arguments.add_argument("--model", required=True, type=Path, help="weights file to write (.pt)")
+    arguments.add_argument("--history", required=True, type=Path, help="table of epochs to write (.csv)")
+    args = arguments.parse_args(argv)
+    fix_threads(args.threads)
+    from heteroscope.backbones.weights import read_weights, write_weights
+    from heteroscope.store import read_table, write_table
+    from heteroscope.training.finetune import finetune
+
+    spec: Backbone = parse(Backbone, args.spec)
+    if spec.finetune is None:
+        raise ConfigError("--spec: this backbone has no `finetune` recipe")
+    trained = finetune(
+        read_weights(args.weights, model=spec.model),
+        read_table(args.split),
+        split_id=args.split_id,
+        pixels=args.pixels,
+        recipe=spec.finetune,
+        augmentation=parse(Augmentation | None, args.augmentation),
+        threads=args.threads,
+    )
+    write_weights(trained.weights, args.model)
+    write_table(trained.history, args.history)
+
+
+if __name__ == "__main__":
+    run(main)
