@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from heteroscope.errors import ConfigError
+from heteroscope.model_names import MODELS, SMALL_CNN, TORCHVISION_WEIGHTS, unknown_name
 
 NO_AUGMENTATION = "none"
 FUSION = "+"
@@ -286,11 +287,31 @@ class Backbone(Closed):
     seed: Seed = Field(0, description="of random weights")
     batch_size: Positive = 32
 
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(unknown_name("model", model, MODELS))
+        return model
+
     @model_validator(mode="after")
     def _trained_has_a_recipe(self) -> Self:
         if (self.weights == "trained") != (self.finetune is not None):
             raise ValueError("`weights: trained` and a `finetune` recipe go together")
+        if self.finetune and self.finetune.initial == "trained":
+            raise ValueError("finetune.initial: training starts from random, a published weight name, or a file")
+        _check_weights(self.model, self.finetune.initial if self.finetune else self.weights)
         return self
+
+
+def _check_weights(model: str, weights: str) -> None:
+    """Refuse what is written like a published weight name and is none; which model has it, torchvision knows."""
+    if re.fullmatch(r"IMAGENET\w*|DEFAULT", weights, re.IGNORECASE) is None:
+        return
+    if weights not in TORCHVISION_WEIGHTS:
+        raise ValueError(unknown_name("published weights", weights, TORCHVISION_WEIGHTS))
+    if model == SMALL_CNN:
+        raise ValueError(f"{SMALL_CNN} has no published weights; use random, trained, or a file")
 
 
 # ------------------------------------------------------------------------------------- experiment
@@ -397,6 +418,20 @@ class Study(Closed):
             if value not in known:
                 raise ValueError(f"primary.{axis}: {value!r} is not one of this study's {axis}s: {', '.join(known)}")
         return self
+
+
+class StudyContext(Closed):
+    """A study with every entry that it names, as the comparison and the report receive it."""
+
+    id: Identifier
+    study: Study
+    dataset: Dataset
+    split: Split
+    augmentation: Augmentation | None
+    backbones: dict[Identifier, Backbone]
+    clusterings: dict[Identifier, Clustering]
+    head: Head
+    controls: Controls
 
 
 # ------------------------------------------------------------------------------------------ whole

@@ -44,8 +44,9 @@ def unknown_name(kind: str, value: str, known: Collection[str]) -> str:
         value: the unknown name.
         known: all names that are allowed.
     """
-    close = difflib.get_close_matches(value, sorted(known), n=3, cutoff=0.5)
+    spelt = {name.lower(): name for name in sorted(known)}
+    close = difflib.get_close_matches(value.lower(), list(spelt), n=3, cutoff=0.5)
     if close:
-        return f"unknown {kind} {value!r}; did you mean {' or '.join(close)}?"
+        return f"unknown {kind} {value!r}; did you mean {' or '.join(spelt[name] for name in close)}?"
     shown = sorted(known)[:12]
     return f"unknown {kind} {value!r}; known: {', '.join(shown)}{' …' if len(known) > len(shown) else ''}"
