@@ -96,7 +96,7 @@ def redraw_labels(rule: SharedRule, label: np.ndarray, group: np.ndarray, *, see
 def _draw(probability: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     threshold = generator.random(len(probability))
     drawn = (probability.cumsum(axis=1) < threshold[:, None]).sum(axis=1)
-    return np.minimum(drawn, probability.shape[1] - 1)
+    return np.asarray(np.minimum(drawn, probability.shape[1] - 1))
 
 
 def _design(coordinates: np.ndarray, cluster: np.ndarray) -> np.ndarray:

@@ -89,4 +89,4 @@ def read_labels(path: Path) -> LabelRuns:
         StoreError: the file is missing or damaged.
     """
     with open_h5(path, "labels") as file:
-        return LabelRuns(*(file[name][:] for name in LABEL_ARRAYS), rule=json.loads(file.attrs["rule"]))
+        return LabelRuns(**{name: file[name][:] for name in LABEL_ARRAYS}, rule=json.loads(file.attrs["rule"]))

@@ -72,18 +72,22 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
     """Cramér's V of two labellings: √(χ² / (n · (min(rows, columns) − 1))), without bias correction."""
-    table = pd.crosstab(a, b).to_numpy(dtype=float)
-    if min(table.shape) < 2:
+    (rows, a), (columns, b) = (np.unique(side, return_inverse=True) for side in (a, b))
+    shape = (len(rows), len(columns))
+    if min(shape) < 2:
         return float("nan")
+    table = np.bincount(a * shape[1] + b, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
     n = table.sum()
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / n
-    return float(np.sqrt(((table - expected) ** 2 / expected).sum() / (n * (min(table.shape) - 1))))
+    return float(np.sqrt(((table - expected) ** 2 / expected).sum() / (n * (min(shape) - 1))))
 
 
 def eta_squared(value: np.ndarray, label: np.ndarray) -> float:
     """η²: the share of the variance of `value` that lies between the groups of `label`."""
-    total = ((value - value.mean()) ** 2).sum()
+    centred = value - value.mean()
+    total = (centred**2).sum()
     if total == 0:
         return float("nan")
-    frame = pd.Series(value).groupby(label)
-    return float((frame.size() * (frame.mean() - value.mean()) ** 2).sum() / total)
+    _, label = np.unique(label, return_inverse=True)
+    size = np.bincount(label)
+    return float((np.bincount(label, weights=centred) ** 2 / size).sum() / total)

@@ -14,7 +14,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
     add_sample_arguments(arguments)
     arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
-    arguments.add_argument("--stream", type=int, default=0, help="which initialisations and orders the seeds give")
     arguments.add_argument("--predictions", type=Path, required=True, help="output: a row a seed and test image")
     arguments.add_argument("--metrics", type=Path, required=True, help="output: mean and spread over seeds")
     arguments.add_argument("--history", type=Path, required=True, help="output: the monitored value by epoch")
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     head = config.parse(config.Head, args.head)
     samples = load_samples(args.embeddings, args.views, args.split)
-    trained = train_baseline(samples, args.stream, head, threads=args.threads)
+    trained = train_baseline(samples, head, threads=args.threads)
     probability = trained.probabilities(samples.features[samples.rows("test")])[:, 0]
     store.write_table(prediction_table(samples, probability), args.predictions)
     store.write_table(history_table(trained.history[:, :, 0], trained.best_epoch[:, 0], head.monitor), args.history)

@@ -16,14 +16,18 @@ from heteroscope.evaluation.runs import ArmRuns, LabelRuns
 from heteroscope.training.heads import Group, TrainedHeads, train_heads
 
 
+# the pooled head's stream of initialisations and orders: beyond any cluster's number
+POOLED = 1_000_000
+
+
 def selection_rows(samples: Samples, head: Head) -> np.ndarray:
     """The rows that choose the epoch: validation, or test in the published, optimistic protocol."""
     return samples.rows(head.selection)
 
 
-def train_baseline(samples: Samples, stream: int, head: Head, *, threads: int) -> TrainedHeads:
+def train_baseline(samples: Samples, head: Head, *, threads: int) -> TrainedHeads:
     """The pooled head on all training rows, once a seed: groups are seeds, one member each."""
-    groups = [Group(samples.rows("train"), seed, stream) for seed in range(head.seeds)]
+    groups = [Group(samples.rows("train"), seed, POOLED) for seed in range(head.seeds)]
     return _train(samples, samples.label[None], groups, head, threads)
 
 
@@ -83,14 +87,15 @@ def retrain_on_redrawn_labels(
     image = pd.Index(samples.image_id[original]).get_indexer(pd.Index(samples.image_id))
     labels = np.stack([observed, *drawn])[:, image]
     test = samples.rows("test")
-    streams = [*_comparable(samples, cluster, k, controls), k]
-    rows = {c: _members(samples, cluster, c) for c in streams if c != k} | {k: samples.rows("train")}
+    compared = _comparable(samples, cluster, k, controls)
+    streams = [*compared, POOLED]
+    rows = {c: _members(samples, cluster, c) for c in compared} | {POOLED: samples.rows("train")}
     groups = [Group(rows[stream], seed, stream) for stream in streams for seed in range(head.seeds)]
     trained = _train(samples, labels, groups, head, threads)
     losses = np.full((len(streams), len(labels), len(test)), np.nan)
     hits = losses.copy()
     for place, stream in enumerate(streams):
-        mine = np.arange(len(test)) if stream == k else np.flatnonzero(cluster[test] == stream)
+        mine = np.arange(len(test)) if stream == POOLED else np.flatnonzero(cluster[test] == stream)
         heads = trained.take(slice(place * head.seeds, (place + 1) * head.seeds))
         probability = heads.probabilities(samples.features[test[mine]])
         losses[place][:, mine] = metrics.log_losses(probability, labels[:, test[mine]]).mean(axis=0)

@@ -1,0 +1,53 @@
+from snakemake.utils import min_version
+
+min_version("9.5")
+
+
+if not config:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/dataset.smk"
+include: "rules/split.smk"
+include: "rules/backbone.smk"
+include: "rules/embed.smk"
+include: "rules/train.smk"
+include: "rules/cluster.smk"
+include: "rules/retrain.smk"
+include: "rules/compare.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    data,
+    embeddings,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/report/{study}/index.html", study=layout.config.studies),
+
+
+rule data:
+    input:
+        expand("results/dataset/{dataset}/images.parquet", dataset=layout.config.datasets),
+
+
+rule embeddings:
+    input:
+        [
+            path
+            for study in layout.config.studies.values()
+            for backbone in study.backbones
+            for path in layout.embeddings_of(study.dataset, backbone, study.split)
+        ],
+
+
+rule tables:
+    input:
+        expand("results/compare/{study}/verdict.json", study=layout.config.studies),

@@ -1,0 +1,77 @@
+localrules:
+    weights,  # the submitting host may have a network where the compute nodes have none
+
+
+def finetune_augmentation(wildcards):
+    name = layout.config.backbones[wildcards.backbone].finetune.augmentation
+    return dump(layout.config.augmentations.get(name))
+
+
+def weights_entry(wildcards):
+    return dump(layout.weights_spec(wildcards.backbone))
+
+
+def pixels_of(wildcards):
+    return [layout.pixels(wildcards.dataset, wildcards.backbone)]
+
+
+def trained_backbones():
+    return [name for name in layout.config.backbones if layout.is_trained(name)]
+
+
+rule weights:
+    output:
+        weights="results/weights/{backbone}.pt",
+    log:
+        "results/logs/weights/{backbone}.log",
+    benchmark:
+        "results/benchmarks/weights/{backbone}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        spec=weights_entry,
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.weights"),
+    shell:
+        "python -m heteroscope.stages.weights {params.threads}"
+        " --backbone-id {wildcards.backbone:q} --spec {params.spec:q} --output {output.weights:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule finetune:
+    input:
+        pixels=untracked(pixels_of),
+        pixel_digests=digests_of(pixels_of),
+        split="results/split/{dataset}/{split}.parquet",
+        weights="results/weights/{backbone}.pt",
+    output:
+        model="results/finetune/{dataset}/{backbone}/{split}/model.pt",
+        history="results/finetune/{dataset}/{backbone}/{split}/history.csv",
+    log:
+        "results/logs/finetune/{dataset}/{backbone}/{split}.log",
+    benchmark:
+        "results/benchmarks/finetune/{dataset}/{backbone}/{split}.tsv"
+    wildcard_constraints:
+        backbone=one_of(trained_backbones()),
+    conda:
+        "../envs/torch.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(6000),
+        runtime=240,
+        gpu=1,
+    params:
+        spec=entry("backbones", "backbone"),
+        augmentation=finetune_augmentation,
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.finetune"),
+    shell:
+        "python -m heteroscope.stages.finetune {params.threads}"
+        " --spec {params.spec:q} --augmentation {params.augmentation:q} --pixels {input.pixels:q}"
+        " --split {input.split:q} --split-id {wildcards.split:q} --weights {input.weights:q}"
+        " --model {output.model:q} --history {output.history:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,71 @@
+rule cluster:
+    input:
+        embeddings=untracked(embeddings_of),
+        embedding_digests=digests_of(embeddings_of),
+        views=untracked(views_of),
+        view_digests=digests_of(views_of),
+        split="results/split/{dataset}/{split}.parquet",
+        images="results/dataset/{dataset}/images.parquet",
+        pixels=untracked(pixels_of),
+    output:
+        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+        distances="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/distances.csv",
+        quality="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/quality.json",
+        reduced="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5",
+        centroid_distances=report(
+            "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/centroid-distances.png",
+            caption="../workflow/heteroscope/report/captions/centroid-distances.rst",
+            category="Clusters",
+            subcategory="{dataset}",
+            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "centroid distances"},
+        ),
+        pca=report(
+            "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/pca.png",
+            caption="../workflow/heteroscope/report/captions/pca.rst",
+            category="Clusters",
+            subcategory="{dataset}",
+            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "PCA"},
+        ),
+        umap=report(
+            "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/umap.png",
+            caption="../workflow/heteroscope/report/captions/umap.rst",
+            category="Clusters",
+            subcategory="{dataset}",
+            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "UMAP"},
+        ),
+        dendrogram=report(
+            "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/dendrogram.png",
+            caption="../workflow/heteroscope/report/captions/dendrogram.rst",
+            category="Clusters",
+            subcategory="{dataset}",
+            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "dendrogram"},
+        ),
+        exemplars=report(
+            "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/exemplars.png",
+            caption="../workflow/heteroscope/report/captions/exemplars.rst",
+            category="Clusters",
+            subcategory="{dataset}",
+            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "exemplars"},
+        ),
+    log:
+        "results/logs/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}.log",
+    benchmark:
+        "results/benchmarks/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}.tsv"
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(4000),
+        runtime=30,
+    params:
+        spec=entry("clusterings", "clustering"),
+        figures=lambda wildcards, output: Path(output.pca).parent,
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.cluster"),
+    shell:
+        "python -m heteroscope.stages.cluster {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --images {input.images:q} --pixels {input.pixels:q} --spec {params.spec:q}"
+        " --assignments {output.assignments:q} --distances {output.distances:q} --quality {output.quality:q}"
+        " --reduced {output.reduced:q} --figures {params.figures:q}"
+        " 2>&1 | tee {log:q}"

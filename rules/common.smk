@@ -1,0 +1,74 @@
+from snakemake.exceptions import WorkflowError
+
+from heteroscope.config import dump, load
+from heteroscope.data.listing import update_listing
+from heteroscope.errors import UserError
+from heteroscope.layout import Layout
+from heteroscope.provenance import code_digest
+
+
+def checked_layout():
+    """The layout of the checked configuration; the raw folders are scanned once, by the head process."""
+    try:
+        layout = Layout(load(config))
+        if workflow.is_main_process:
+            for dataset, (root, tables) in layout.scanned().items():
+                update_listing(root, Path(layout.listing(dataset)), tables)
+        return layout
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def entry(section, wildcard):
+    """A function for params: the JSON of the config entry that a wildcard names."""
+    return lambda wildcards: dump(getattr(layout.config, section)[wildcards[wildcard]])
+
+
+def augmentation_entry(wildcards):
+    return dump(layout.config.augmentations[wildcards.augmentation])
+
+
+def embeddings_of(wildcards):
+    return layout.embeddings_of(wildcards.dataset, wildcards.backbone, wildcards.split)
+
+
+def views_of(wildcards):
+    return layout.views_of(wildcards.dataset, wildcards.backbone, wildcards.split, wildcards.augmentation)
+
+
+def digests_of(files_of):
+    """An input function: the digests that stand for large files in the DAG."""
+    return lambda wildcards: [f"{path}.digest" for path in files_of(wildcards)]
+
+
+def untracked(files_of):
+    """An input function: large files whose times mean nothing; their digests are tracked instead."""
+    return lambda wildcards: [ancient(path) for path in files_of(wildcards)]
+
+
+def memory(mebibytes):
+    """A resource that grows with every attempt."""
+    return lambda wildcards, attempt: mebibytes * attempt
+
+
+def one_of(ids):
+    """A wildcard constraint that allows these ids only; `$^` matches nothing."""
+    return "|".join(map(re.escape, ids)) or "$^"
+
+
+layout = checked_layout()
+threads_flag = f"--threads {layout.config.threads}"
+
+
+wildcard_constraints:
+    arm="cluster|size|balanced",
+    augmentation="[a-z0-9-]+",
+    backbone="[a-z0-9+-]+",
+    cluster=r"\d+",
+    clustering="[a-z0-9-]+",
+    controls="[a-z0-9-]+",
+    dataset="[a-z0-9-]+",
+    head="[a-z0-9-]+",
+    pixels="[a-z0-9-]+",
+    split="[a-z0-9-]+",
+    study="[a-z0-9-]+",

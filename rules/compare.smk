@@ -1,0 +1,114 @@
+TABLES = ["clusters", "baseline", "transfer", "attributes"]
+
+
+def study_of(wildcards):
+    return layout.config.studies[wildcards.study]
+
+
+def images_of_study(wildcards):
+    return layout.images(study_of(wildcards).dataset)
+
+
+def split_of_study(wildcards):
+    return f"results/split/{study_of(wildcards).dataset}/{study_of(wildcards).split}.parquet"
+
+
+def context_of(wildcards):
+    return dump(layout.context(wildcards.study))
+
+
+def plan_of(wildcards):
+    return json.dumps(layout.analyses(wildcards.study))
+
+
+rule compare:
+    input:
+        files=lambda wildcards: layout.compared_files(wildcards.study),
+        images=images_of_study,
+        split=split_of_study,
+    output:
+        clusters=report(
+            "results/compare/{study}/clusters.csv",
+            caption="../workflow/heteroscope/report/captions/clusters.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "clusters table"},
+        ),
+        baseline=report(
+            "results/compare/{study}/baseline.csv",
+            caption="../workflow/heteroscope/report/captions/baseline.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "baseline table"},
+        ),
+        transfer=report(
+            "results/compare/{study}/transfer.csv",
+            caption="../workflow/heteroscope/report/captions/transfer.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "transfer table"},
+        ),
+        attributes=report(
+            "results/compare/{study}/attributes.csv",
+            caption="../workflow/heteroscope/report/captions/attributes.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "attributes table"},
+        ),
+        other_formats=expand("results/compare/{{study}}/{table}.{ending}", table=TABLES, ending=["md", "tex"]),
+        verdict=report(
+            "results/compare/{study}/verdict.json",
+            caption="../workflow/heteroscope/report/captions/verdict.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "verdict"},
+        ),
+        retraining=report(
+            "results/compare/{study}/retraining.png",
+            caption="../workflow/heteroscope/report/captions/retraining.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "retraining figure"},
+        ),
+        gain=report(
+            "results/compare/{study}/gain.png",
+            caption="../workflow/heteroscope/report/captions/gain.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "gain figure"},
+        ),
+        transfer_figure=report(
+            "results/compare/{study}/transfer.png",
+            caption="../workflow/heteroscope/report/captions/transfer.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "transfer figure"},
+        ),
+        baseline_figure=report(
+            "results/compare/{study}/baseline.png",
+            caption="../workflow/heteroscope/report/captions/baseline.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "baseline figure"},
+        ),
+    log:
+        "results/logs/compare/{study}.log",
+    benchmark:
+        "results/benchmarks/compare/{study}.tsv"
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        context=context_of,
+        plan=plan_of,
+        folder=lambda wildcards, output: Path(output.verdict).parent,
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.compare"),
+    shell:
+        "python -m heteroscope.stages.compare {params.threads}"
+        " --context {params.context:q} --plan {params.plan:q} --images {input.images:q}"
+        " --split {input.split:q} --output {params.folder:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,105 @@
+def root_of(wildcards, input):
+    # a function of `input` is not tracked: moving the raw folder makes nothing stale
+    return layout.root(wildcards.dataset)
+
+
+def member_pixels(wildcards):
+    return [f"results/dataset/{member}/{wildcards.pixels}/pixels.h5" for member in layout.members(wildcards.dataset)]
+
+
+def listing_flag(wildcards, input):
+    return f"--listing {input.listing}" if input.listing else ""
+
+
+def members_flag(wildcards):
+    members = layout.members(wildcards.dataset)
+    return " ".join(f"--member {member}={layout.images(member)}" for member in members)
+
+
+rule phantom:
+    output:
+        table="results/phantom/{dataset}/phantom.csv",
+        listing="results/dataset/{dataset}/listing.tsv",
+    log:
+        "results/logs/phantom/{dataset}.log",
+    benchmark:
+        "results/benchmarks/phantom/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(layout.generated()),
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        spec=entry("datasets", "dataset"),
+        root=lambda wildcards: layout.root(wildcards.dataset),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.phantom"),
+    shell:
+        "python -m heteroscope.stages.phantom {params.threads}"
+        " --spec {params.spec:q} --root {params.root:q} --listing {output.listing:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule dataset:
+    input:
+        listing=lambda wildcards: [] if layout.members(wildcards.dataset) else layout.listing(wildcards.dataset),
+        members=lambda wildcards: [layout.images(member) for member in layout.members(wildcards.dataset)],
+    output:
+        images="results/dataset/{dataset}/images.parquet",
+        rejected="results/dataset/{dataset}/rejected.csv",
+        classes="results/dataset/{dataset}/classes.csv",
+    log:
+        "results/logs/dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/dataset/{dataset}.tsv"
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        spec=entry("datasets", "dataset"),
+        root=root_of,
+        listing=listing_flag,
+        members=members_flag,
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.dataset"),
+    shell:
+        "python -m heteroscope.stages.dataset {params.threads}"
+        " --spec {params.spec:q} --root {params.root:q} {params.listing} {params.members}"
+        " --images {output.images:q} --rejected {output.rejected:q} --classes {output.classes:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule pixels:
+    input:
+        images="results/dataset/{dataset}/images.parquet",
+        members=untracked(member_pixels),
+        member_digests=digests_of(member_pixels),
+    output:
+        pixels=update("results/dataset/{dataset}/{pixels}/pixels.h5"),
+        digest="results/dataset/{dataset}/{pixels}/pixels.h5.digest",
+    log:
+        "results/logs/pixels/{dataset}/{pixels}.log",
+    benchmark:
+        "results/benchmarks/pixels/{dataset}/{pixels}.tsv"
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        spec=entry("pixels", "pixels"),
+        root=root_of,
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.pixels"),
+    shell:
+        "python -m heteroscope.stages.pixels {params.threads}"
+        " --images {input.images:q} --root {params.root:q} --spec {params.spec:q} --reuse {input.members:q}"
+        " --pixels {output.pixels:q}"
+        " 2>&1 | tee {log:q}"

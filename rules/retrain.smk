@@ -1,0 +1,68 @@
+rule retrain:
+    input:
+        embeddings=untracked(embeddings_of),
+        embedding_digests=digests_of(embeddings_of),
+        views=untracked(views_of),
+        view_digests=digests_of(views_of),
+        split="results/split/{dataset}/{split}.parquet",
+        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+    output:
+        cluster="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}/cluster.h5",
+        size="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}/size.h5",
+        balanced="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}/balanced.h5",
+    log:
+        "results/logs/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}.log",
+    benchmark:
+        "results/benchmarks/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(6000),
+        runtime=60,
+    params:
+        head=entry("heads", "head"),
+        controls=entry("controls", "controls"),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.retrain"),
+    shell:
+        "python -m heteroscope.stages.retrain {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --assignments {input.assignments:q} --head {params.head:q} --controls {params.controls:q}"
+        " --cluster {wildcards.cluster} --cluster-runs {output.cluster:q} --size-runs {output.size:q}"
+        " --balanced-runs {output.balanced:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule labels:
+    input:
+        embeddings=untracked(embeddings_of),
+        embedding_digests=digests_of(embeddings_of),
+        views=untracked(views_of),
+        view_digests=digests_of(views_of),
+        split="results/split/{dataset}/{split}.parquet",
+        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+        reduced="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5",
+    output:
+        labels="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/labels.h5",
+    log:
+        "results/logs/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/labels.log",
+    benchmark:
+        "results/benchmarks/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/labels.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(6000),
+        runtime=120,
+    params:
+        head=entry("heads", "head"),
+        controls=entry("controls", "controls"),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.labels"),
+    shell:
+        "python -m heteroscope.stages.labels {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --assignments {input.assignments:q} --reduced {input.reduced:q}"
+        " --head {params.head:q} --controls {params.controls:q} --labels {output.labels:q}"
+        " 2>&1 | tee {log:q}"

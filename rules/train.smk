@@ -1,0 +1,31 @@
+rule train:
+    input:
+        embeddings=untracked(embeddings_of),
+        embedding_digests=digests_of(embeddings_of),
+        views=untracked(views_of),
+        view_digests=digests_of(views_of),
+        split="results/split/{dataset}/{split}.parquet",
+    output:
+        predictions="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/predictions.parquet",
+        metrics="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/metrics.json",
+        history="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/history.csv",
+    log:
+        "results/logs/train/{dataset}/{backbone}/{split}/{augmentation}/{head}.log",
+    benchmark:
+        "results/benchmarks/train/{dataset}/{backbone}/{split}/{augmentation}/{head}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(4000),
+        runtime=30,
+    params:
+        head=entry("heads", "head"),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.train"),
+    shell:
+        "python -m heteroscope.stages.train {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --head {params.head:q} --predictions {output.predictions:q} --metrics {output.metrics:q}"
+        " --history {output.history:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,207 @@
+"""The verdict in words: warnings by name, one honest paragraph, and verdict.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heteroscope.config import FUSION, StudyContext
+from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.comparison import published_comparison
+from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
+
+FEW_TEST_IMAGES = 100
+SEED = 0
+
+
+def verdict_document(
+    context: StudyContext, analyses: list[Analysis], attributes: pd.DataFrame, split: pd.DataFrame
+) -> dict[str, Any]:
+    """The content of verdict.json."""
+    study = context.study
+    tests = {(a.backbone, a.clustering): label_test(a, seed=SEED) for a in analyses}
+    primary = (study.primary.backbone, study.primary.clustering)
+    analysis = next(a for a in analyses if (a.backbone, a.clustering) == primary)
+    test = tests[primary]
+    verdict, reason = decide(context, test)
+    published = published_comparison(analysis, context.controls, study.metric)
+    warnings = warnings_of(context, analysis, split)
+    return {
+        "study": context.id,
+        "title": study.title,
+        "verdict": verdict,
+        "reason": reason,
+        "primary": {"backbone": primary[0], "clustering": primary[1]},
+        "level": study.level,
+        "margin": study.margin,
+        "test": _test_document(test),
+        "rule": analysis.labels.rule if analysis.labels else None,
+        "clusters_that_gain": clusters_that_gain(analysis, study.level),
+        "published_comparison": published,
+        "sensitivity": sensitivity(tests, primary),
+        "counts": _counts(analysis, split),
+        "weights": analysis.summary["weights"],
+        "warnings": warnings,
+        "paragraph": paragraph(context, analysis, test, verdict, reason, published, attributes),
+    }
+
+
+def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
+    if test is None:
+        return None
+    return {
+        "gain": test.gain,
+        "p": test.p,
+        "draws": len(test.draws),
+        "draw_mean": float(np.nanmean(test.draws)) if np.isfinite(test.draws).any() else None,
+        "accuracy_gain": test.accuracy_gain,
+        "accuracy_gain_interval_90": list(test.interval),
+        "pooled_accuracy": test.pooled_accuracy,
+        "compared_clusters": test.eligible,
+        "images": test.images,
+        "patients": test.patients,
+    }
+
+
+def _counts(analysis: Analysis, split: pd.DataFrame) -> dict[str, Any]:
+    train = analysis.train
+    return {
+        "images": split["part"].value_counts().to_dict(),
+        "patients": split.groupby("part")["group"].nunique().to_dict(),
+        "training_rows": len(train),
+        "training_rows_by_class": {
+            name: int((train["label"] == label).sum()) for label, name in enumerate(analysis.class_names)
+        },
+        "test_images_also_in_training": _overlap(split, "content"),
+        "test_patients_also_in_training": _overlap(split, "group"),
+    }
+
+
+def _overlap(split: pd.DataFrame, column: str) -> int:
+    """Test rows whose value of a column stands in training too."""
+    if column not in split:
+        return 0
+    known = set(split.loc[split["part"] == "train", column])
+    return int(split.loc[split["part"] == "test", column].isin(known).sum())
+
+
+def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) -> list[str]:
+    """What a reader must know before believing a number; each begins with its name."""
+    found = []
+    counts = _counts(analysis, split)
+    tested = counts["images"].get("test", 0)
+    if context.head.selection == "test":
+        found.append(
+            "selection on the test set: epochs were chosen by the test images' own labels; all metrics are optimistic"
+        )
+    if context.dataset.duplicates == "keep":
+        found.append(
+            f"duplicates: copies of one image count as images of their own; {counts['test_images_also_in_training']} of"
+            f" {tested} test rows show an image that is also in training"
+        )
+    if context.split.group == "none" and counts["test_patients_also_in_training"]:
+        found.append(
+            f"patients: the split ignores them; {counts['test_patients_also_in_training']} of {tested} test rows"
+            " belong to a patient who is also in training"
+        )
+    if context.controls.views == "samples":
+        found.append("views: augmented copies are clustered and drawn as images of their own")
+    if context.augmentation and context.augmentation.first:
+        found.append(
+            f"augmentation: only the first {context.augmentation.first} training rows have copies, which shifts the"
+            " class shares"
+        )
+    found += _backbone_warnings(context)
+    if tested < FEW_TEST_IMAGES:
+        found.append(f"small test set: {tested} images; gaps of several points lie within its noise")
+    return found
+
+
+def _backbone_warnings(context: StudyContext) -> list[str]:
+    found = []
+    for name, backbone in context.backbones.items():
+        if backbone.weights == "random":
+            found.append(
+                f"random weights: {name} ({backbone.model}) was never trained; its numbers say nothing of a real one"
+            )
+        elif backbone.finetune and backbone.finetune.on == "train":
+            found.append(f"trained on the training set: {name} has seen the labels that the test redraws")
+        elif backbone.finetune:
+            found.append(
+                f"own weights: {name} ({backbone.model}) was trained on this study's share B, from"
+                f" {backbone.finetune.initial} weights"
+            )
+    return found
+
+
+def paragraph(
+    context: StudyContext,
+    analysis: Analysis,
+    test: LabelTest | None,
+    verdict: str,
+    reason: str,
+    published: dict[str, Any],
+    attributes: pd.DataFrame,
+) -> str:
+    """One honest paragraph in plain words."""
+    sentences = [_headline(verdict, reason)]
+    if test is not None and np.isfinite(test.gain):
+        sentences.append(_figures(test))
+        gaining = clusters_that_gain(analysis, context.study.level)
+        if gaining:
+            named = ", ".join(map(str, gaining))
+            sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in cluster {named}.")
+    sentences.append(_published_sentence(published))
+    if (correlate := _correlate(attributes, context.study.level)) is not None:
+        sentences.append(correlate)
+    if FUSION in analysis.backbone or len(context.study.backbones) * len(context.study.clusterings) > 1:
+        sentences.append(
+            f"This rests on {analysis.backbone} and {analysis.clustering}; all else is sensitivity analysis."
+        )
+    return " ".join(sentences)
+
+
+def _headline(verdict: str, reason: str) -> str:
+    return {
+        "different": "The clusters change what the head learns: heads of their own beat the pooled head by more than"
+        " one shared rule explains",
+        "equivalent": "No difference was shown, and one as large as the margin is ruled out",
+        "undecided": "Undecided",
+        "not assessable": "This study cannot tell",
+    }[verdict] + f" ({reason})."
+
+
+def _figures(test: LabelTest) -> str:
+    low, high = test.interval
+    return (
+        f"On {test.images} test images of {test.patients} patients in {len(test.eligible)} compared clusters, the own"
+        f" head's log loss is lower by {test.gain:.3f} than the pooled head's (under one shared rule on average"
+        f" {np.nanmean(test.draws):.3f}, {len(test.draws)} draws, p = {test.p:.3g}); accuracy changes by"
+        f" {100 * test.accuracy_gain:+.1f} points (90 % interval {100 * low:+.1f} to {100 * high:+.1f}, over patients,"
+        f" conditional on clusters and heads) from {test.pooled_accuracy:.1%}."
+    )
+
+
+def _published_sentence(published: dict[str, Any]) -> str:
+    if not np.isfinite(published["T"]):
+        return (
+            "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
+        )
+    return (
+        f"The published comparison of the retrained models' {published['metric']} differs from random sets of the same"
+        f" size (p = {published['p_size']:.3g}) and of the same class counts (p = {published['p_balanced']:.3g}); that is"
+        " description only, since compact clusters differ from random sets in any collection."
+    )
+
+
+def _correlate(attributes: pd.DataFrame, level: float) -> str | None:
+    shown = attributes[attributes["p_holm"] <= level]
+    if shown.empty:
+        return None
+    first = shown.iloc[0]
+    return (
+        f"The clusters go most with {first['attribute']} ({first['measure']} {first['association']:.2f},"
+        f" Holm-adjusted p = {first['p_holm']:.3g}): a correlate, not a cause."
+    )

@@ -1,0 +1,68 @@
+"""Which attribute of the images goes with the clusters: a correlate, never a cause."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from heteroscope.evaluation.statistics import cramers_v, eta_squared, holm, permutation_p
+
+PERMUTATIONS = 999
+IMAGE_PROPERTIES = ("width", "height", "mode")
+
+
+def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """The association of the clusters with every attribute and image property.
+
+    Categories: Cramér's V; numbers: η². p by exchanging whole patients: the values of a patient's
+    images go to another patient with as many images. Holm over attributes.
+
+    Args:
+        images: images.parquet.
+        assignments: the clusters; augmented views are left out.
+        seed: of the permutations.
+
+    Returns:
+        Columns attribute, measure, association, p, p_holm, images, levels; the strongest first.
+    """
+    originals = assignments.loc[assignments["view"] == 0, ["image_id", "cluster"]].merge(images, on="image_id")
+    names = [name for name in images.columns if name.startswith("attr_") or name in IMAGE_PROPERTIES]
+    rows = [_association(originals, name, seed) for name in names]
+    table = pd.DataFrame(rows, columns=["attribute", "measure", "association", "p", "images", "levels"])
+    table.insert(4, "p_holm", holm(table["p"].to_numpy(dtype=float)))
+    return table.sort_values("association", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
+
+
+def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]:
+    known = frame[frame[name].notna() & (frame[name].astype(str) != "")]
+    numeric = pd.api.types.is_numeric_dtype(known[name]) and not pd.api.types.is_bool_dtype(known[name])
+    value = known[name].to_numpy(dtype=float) if numeric else pd.factorize(known[name])[0]
+    measure, statistic = ("eta squared", eta_squared) if numeric else ("Cramér's V", cramers_v)
+    cluster = known["cluster"].to_numpy()
+    row: dict[str, object] = {"attribute": name.removeprefix("attr_"), "measure": measure}
+    row |= {"images": len(known), "levels": int(known[name].nunique())}
+    if known[name].nunique() < 2 or known["cluster"].nunique() < 2:
+        return row | {"association": np.nan, "p": np.nan}
+    observed = statistic(value, cluster)
+    exchange = PatientExchange(known["group"].to_numpy())
+    generator = np.random.default_rng(seed)
+    draws = np.array([statistic(value[exchange.draw(generator)], cluster) for _ in range(PERMUTATIONS)])
+    return row | {"association": observed, "p": permutation_p(observed, draws)}
+
+
+class PatientExchange:
+    """Random exchanges of whole patients with as many images."""
+
+    def __init__(self, group: np.ndarray) -> None:
+        _, patient, count = np.unique(group, return_inverse=True, return_counts=True)
+        by_patient = np.split(np.argsort(patient, kind="stable"), np.cumsum(count)[:-1])
+        self.n = len(group)
+        # one array (patients, images) a number of images
+        self.strata = [np.stack([rows for rows in by_patient if len(rows) == size]) for size in np.unique(count)]
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """Row numbers (n,): where each row takes its value from."""
+        source = np.empty(self.n, dtype=np.int64)
+        for rows in self.strata:
+            source[rows] = rows[generator.permutation(len(rows))]
+        return source

@@ -1,0 +1,156 @@
+"""The tables of a study: clusters against controls, the baseline by cluster, transfer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heteroscope.config import Controls
+from heteroscope.evaluation import metrics
+from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
+from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
+
+FEW_IMAGES = 10
+
+
+def cluster_table(analysis: Analysis, controls: Controls) -> pd.DataFrame:
+    """One row a cluster: the published columns, spreads, gaps to both controls and their permutation p.
+
+    `<metric>` is the mean over seeds of the cluster's model on the whole test set, `<metric>_<arm>`
+    the mean over the control's draws, `<metric>_<arm>_gap` their difference.
+    """
+    train, k = analysis.train, analysis.k
+    within = analysis.distances.query("cluster == other").set_index("cluster")["distance"]
+    table = pd.DataFrame({"backbone": analysis.backbone, "clustering": analysis.clustering, "cluster": range(k)})
+    table["size"] = np.bincount(train["cluster"], minlength=k)
+    table["within_distance"] = within.reindex(range(k)).to_numpy()
+    for label, name in enumerate(analysis.class_names):
+        table[f"n_{name}"] = np.bincount(train.loc[train["label"] == label, "cluster"], minlength=k)
+    table["test_size"] = np.bincount(analysis.test["cluster"], minlength=k)
+    table["compared"] = analysis.eligible(controls)
+    for metric in metrics.PUBLISHED:
+        for name, values in _against_controls(analysis, metric).items():
+            table[name] = values
+    for name, values in label_gains(analysis).items():
+        table[name] = values
+    return table.assign(**_provenance(analysis))
+
+
+def _against_controls(analysis: Analysis, metric: str) -> dict[str, np.ndarray]:
+    label = analysis.test["label"].to_numpy()
+    by_seed = np.stack([metrics.METRICS[metric](runs.probability, label)[0] for runs in analysis.arms["cluster"]])
+    observed = by_seed.mean(axis=1)
+    columns = {metric: observed, f"{metric}_sd": _spread(by_seed, axis=1)}
+    for arm in CONTROL_ARMS:
+        draws = analysis.metric_of_draws(metric, arm)
+        centre = draws.mean(axis=0)
+        columns |= {
+            f"{metric}_{arm}": centre,
+            f"{metric}_{arm}_sd": _spread(draws, axis=0),
+            f"{metric}_{arm}_gap": observed - centre,
+            f"{metric}_{arm}_p": np.array(
+                [two_sided_permutation_p(observed[c], draws[:, c]) for c in range(analysis.k)]
+            ),
+        }
+    return columns
+
+
+def label_gains(analysis: Analysis) -> dict[str, np.ndarray]:
+    """Per cluster: the log-loss gain of its own head over the pooled head within it, p from redrawn labels, Holm."""
+    runs = analysis.labels
+    empty = np.full(analysis.k, np.nan)
+    if runs is None:
+        return {"gain": empty, "gain_p": empty, "gain_p_holm": empty}
+    gain = np.stack(
+        [cluster_gain(runs.pooled_loss - runs.own_loss, runs.cluster, c) for c in range(analysis.k)], axis=1
+    )
+    gain[~runs.eligible.astype(bool)] = np.nan
+    p = np.array([permutation_p(gain[0, c], gain[1:, c]) for c in range(analysis.k)])
+    return {"gain": gain[0], "gain_p": p, "gain_p_holm": holm(p)}
+
+
+def cluster_gain(difference: np.ndarray, cluster: np.ndarray, number: int) -> np.ndarray:
+    """The mean over a cluster's test images of differences (draws, n): (draws,); NaN without images."""
+    rows = cluster == number
+    return difference[:, rows].mean(axis=1) if rows.any() else np.full(len(difference), np.nan)
+
+
+def baseline_table(analysis: Analysis) -> pd.DataFrame:
+    """The pooled head on the whole test set and on the test members of each cluster (the published Tables 1 and 2)."""
+    cluster, label = analysis.test["cluster"].to_numpy(), analysis.test["label"].to_numpy()
+    rows = []
+    for name, members in [
+        ("all", np.ones(len(label), dtype=bool)),
+        *((str(c), cluster == c) for c in range(analysis.k)),
+    ]:
+        row: dict[str, Any] = {"backbone": analysis.backbone, "clustering": analysis.clustering, "cluster": name}
+        row["test_size"] = int(members.sum())
+        row |= {f"test_{c}": int((label[members] == i).sum()) for i, c in enumerate(analysis.class_names)}
+        for metric in metrics.PUBLISHED:
+            defined = members.any()
+            values = (
+                metrics.METRICS[metric](analysis.baseline[:, members], label[members])
+                if defined
+                else np.array([np.nan])
+            )
+            row[metric], row[f"{metric}_sd"] = values.mean(), _spread(values, axis=0)
+        rows.append(row)
+    return pd.DataFrame(rows).assign(**_provenance(analysis))
+
+
+def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
+    """The metric of each cluster's model on the test images of each cluster, a row a pair; few images are marked."""
+    cluster, label = analysis.test["cluster"].to_numpy(), analysis.test["label"].to_numpy()
+    rows = []
+    for i, runs in enumerate(analysis.arms["cluster"]):
+        for j in range(analysis.k):
+            members = cluster == j
+            n = int(members.sum())
+            value = metrics.METRICS[metric](runs.probability[0][:, members], label[members]).mean() if n else np.nan
+            rows.append({"model": i, "tested_on": j, "images": n, "few": n < FEW_IMAGES, metric: value})
+    axes = {"backbone": analysis.backbone, "clustering": analysis.clustering}
+    return pd.DataFrame([axes | row for row in rows])
+
+
+def published_comparison(analysis: Analysis, controls: Controls, metric: str) -> dict[str, Any]:
+    """T over the compared clusters against both controls, and ρ of distances: description, never the verdict.
+
+    In every draw, parts with too few training rows of a class are left out as clusters are.
+    """
+    eligible = analysis.eligible(controls)
+    observed = _omnibus(analysis, "cluster", metric, eligible, controls)[0]
+    result: dict[str, Any] = {"metric": metric, "T": observed, "clusters": int(eligible.sum())}
+    for arm in CONTROL_ARMS:
+        draws = _omnibus(analysis, arm, metric, eligible, controls)
+        result[f"p_{arm}"] = permutation_p(observed, draws)
+        result[f"draws_{arm}"] = len(draws)
+    return result | {"distance_rho": _distance_correlation(analysis, metric, eligible)}
+
+
+def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, controls: Controls) -> np.ndarray:
+    values, sizes = analysis.metric_of_draws(metric, arm), analysis.sizes(arm)
+    counts = np.stack([runs.class_counts for runs in analysis.arms[arm]], axis=1)
+    left_out = ~eligible | (counts.min(axis=2) < controls.min_class)
+    values = np.where(left_out, np.nan, values)
+    return np.where(np.isfinite(values).sum(axis=1) >= 2, omnibus(values, sizes), np.nan)
+
+
+def _distance_correlation(analysis: Analysis, metric: str, eligible: np.ndarray) -> float:
+    value = analysis.metric_of_draws(metric, "cluster")[0]
+    pairs = analysis.distances.query("cluster < other")
+    pairs = pairs[eligible[pairs["cluster"]] & eligible[pairs["other"]]]
+    gap = np.abs(value[pairs["cluster"].to_numpy()] - value[pairs["other"].to_numpy()])
+    return spearman(pairs["distance"].to_numpy(), gap)
+
+
+def _spread(values: np.ndarray, *, axis: int) -> np.ndarray:
+    """The standard deviation of a sample; NaN of a single value."""
+    return values.std(axis=axis, ddof=1) if values.shape[axis] > 1 else np.full(np.delete(values.shape, axis), np.nan)
+
+
+def _provenance(analysis: Analysis) -> dict[str, Any]:
+    """Columns that mark every row with what it stands on."""
+    summary = analysis.summary
+    return {"weights": summary["weights"], "selection": summary["selection"], "optimistic": summary["optimistic"]}

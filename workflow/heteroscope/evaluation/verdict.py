@@ -1,0 +1,125 @@
+"""The verdict: does a head of one's own beat the pooled head by more than redrawn labels explain?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from heteroscope.config import StudyContext
+from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.comparison import label_gains
+from heteroscope.evaluation.runs import LabelRuns
+from heteroscope.evaluation.statistics import bootstrap_interval, holm, permutation_p
+
+CEILING = 0.99
+INTERVAL_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class LabelTest:
+    """The test of one backbone and clustering.
+
+    Attributes:
+        gain: G of the observed labels; NaN without eligible clusters.
+        draws: (draws,) G of the redrawn labels.
+        p: one-sided, (1 + #{G_r ≥ G}) / (R + 1).
+        accuracy_gain: own minus pooled accuracy on the test images of eligible clusters.
+        interval: of the accuracy gain, 90 %, by bootstrap of patients, conditional on clusters and heads.
+        pooled_accuracy: on the same images.
+        eligible: numbers of the compared clusters.
+        images, patients: tested.
+    """
+
+    gain: float
+    draws: np.ndarray
+    p: float
+    accuracy_gain: float
+    interval: tuple[float, float]
+    pooled_accuracy: float
+    eligible: list[int]
+    images: int
+    patients: int
+
+
+def gains(runs: LabelRuns) -> np.ndarray:
+    """G of every draw, the observed first: mean log loss of the pooled minus of the own head, over test images.
+
+    Images of clusters that are not eligible in a draw are left out of it; NaN where none is left.
+    """
+    counted = runs.eligible.astype(bool)[:, runs.cluster]
+    difference = np.where(counted, runs.pooled_loss - runs.own_loss, 0.0)
+    images = counted.sum(axis=1)
+    return np.where(images > 0, difference.sum(axis=1) / np.maximum(images, 1), np.nan)
+
+
+def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
+    """The verdict's test of one analysis, or None where the label arm was left out."""
+    runs = analysis.labels
+    if runs is None:
+        return None
+    gain = gains(runs)
+    counted = runs.eligible[0].astype(bool)[runs.cluster]
+    difference = (runs.own_correct - runs.pooled_correct)[0, counted]
+    group = analysis.test["group"].to_numpy()[counted]
+    some = len(group) > 0
+    return LabelTest(
+        gain=float(gain[0]),
+        draws=gain[1:],
+        p=permutation_p(gain[0], gain[1:]),
+        accuracy_gain=float(difference.mean()) if some else float("nan"),
+        interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
+        pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
+        eligible=np.flatnonzero(runs.eligible[0]).tolist(),
+        images=int(counted.sum()),
+        patients=len(np.unique(group)),
+    )
+
+
+def not_assessable(context: StudyContext, test: LabelTest | None) -> str | None:
+    """Why the study cannot answer at all, or None."""
+    backbones = [context.backbones[part] for part in context.study.primary.backbone.split("+")]
+    if any(backbone.finetune and backbone.finetune.on == "train" for backbone in backbones):
+        return "the backbone was trained on the images whose labels the test redraws"
+    if test is None:
+        return "the study leaves out the arm `labels`, which alone can tell"
+    if len(test.eligible) < 2:
+        return f"only {len(test.eligible)} of the clusters has enough images of every class to be compared"
+    floor = 1 / (np.isfinite(test.draws).sum() + 1)
+    if floor > context.study.level:
+        return f"{len(test.draws)} label draws cannot reach the level {context.study.level:g} (smallest p {floor:.3g})"
+    return None
+
+
+def decide(context: StudyContext, test: LabelTest | None) -> tuple[str, str]:
+    """The verdict (different, equivalent, undecided, not assessable) and its reason."""
+    if reason := not_assessable(context, test):
+        return "not assessable", reason
+    assert test is not None
+    if test.p <= context.study.level:
+        return "different", f"p = {test.p:.3g} is at most the level {context.study.level:g}"
+    if test.pooled_accuracy >= CEILING:
+        return (
+            "not assessable",
+            f"the pooled head is right on {test.pooled_accuracy:.1%} of the images: no room for a gain",
+        )
+    if max(abs(bound) for bound in test.interval) <= context.study.margin:
+        return "equivalent", f"the accuracy gain lies within ± {context.study.margin:g}"
+    return "undecided", "no difference was shown, and none of the size of the margin was ruled out"
+
+
+def sensitivity(tests: dict[tuple[str, str], LabelTest | None], primary: tuple[str, str]) -> list[dict[str, Any]]:
+    """All analyses but the primary one, with Holm-adjusted p."""
+    others = [(axes, test) for axes, test in tests.items() if axes != primary and test is not None]
+    adjusted = holm(np.array([test.p for _, test in others]))
+    return [
+        {"backbone": backbone, "clustering": clustering, "gain": test.gain, "p": test.p, "p_holm": p_holm,
+         "accuracy_gain": test.accuracy_gain, "compared_clusters": len(test.eligible)}
+        for ((backbone, clustering), test), p_holm in zip(others, adjusted, strict=True)
+    ]  # fmt: skip
+
+
+def clusters_that_gain(analysis: Analysis, level: float) -> list[int]:
+    """Clusters whose own head beats the pooled one, Holm-adjusted."""
+    return np.flatnonzero(label_gains(analysis)["gain_p_holm"] <= level).tolist()

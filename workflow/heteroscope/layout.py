@@ -1,0 +1,177 @@
+"""From ids to files: where every result stands, and which files a study rests on.
+
+The one place that knows which embeddings a backbone has. Rules ask it with their wildcards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heteroscope.config import (
+    FUSION,
+    NO_AUGMENTATION,
+    Backbone,
+    Config,
+    Finetune,
+    PhantomDataset,
+    StudyContext,
+    UnionDataset,
+    dataset_root,
+)
+
+FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of a configuration's results, relative to the working directory."""
+
+    config: Config
+
+    # ------------------------------------------------------------------------------------- data
+
+    def generated(self) -> list[str]:
+        """Ids of datasets that the workflow generates."""
+        return [name for name, spec in self.config.datasets.items() if isinstance(spec, PhantomDataset)]
+
+    def scanned(self) -> dict[str, tuple[Path, list[str]]]:
+        """Dataset id → its root and the table files below it, for datasets that live in a folder."""
+        found = {}
+        for name, spec in self.config.datasets.items():
+            if (root := dataset_root(self.config, name)) is not None:
+                table = getattr(spec, "table", None)
+                found[name] = (root, [table] if table else [])
+        return found
+
+    def members(self, dataset: str) -> list[str]:
+        """Ids of the datasets that a union is made of."""
+        spec = self.config.datasets[dataset]
+        return list(spec.datasets) if isinstance(spec, UnionDataset) else []
+
+    def root(self, dataset: str) -> str:
+        """The folder that a dataset's paths are relative to."""
+        root = dataset_root(self.config, dataset)
+        return f"results/phantom/{dataset}" if root is None else str(root)
+
+    def listing(self, dataset: str) -> str:
+        """The list of a dataset's files, which stands for the folder in the DAG."""
+        return f"results/dataset/{dataset}/listing.tsv"
+
+    def images(self, dataset: str) -> str:
+        """The table of a dataset's usable images."""
+        return f"results/dataset/{dataset}/images.parquet"
+
+    def pixels(self, dataset: str, backbone: str) -> str:
+        """The decoded images that a backbone looks at; of a fusion, its first part's."""
+        first = self.parts(backbone)[0]
+        return f"results/dataset/{dataset}/{self.config.backbones[first].pixels}/pixels.h5"
+
+    def class_names(self, dataset: str) -> list[str]:
+        """Class names in the order of their integer labels."""
+        return self.config.datasets[dataset].class_names
+
+    # -------------------------------------------------------------------------------- backbones
+
+    def parts(self, backbone: str) -> list[str]:
+        """The backbones that a fusion is made of; a plain backbone is its own only part."""
+        return backbone.split(FUSION)
+
+    def is_trained(self, backbone: str) -> bool:
+        """Whether a plain backbone is trained by the study itself."""
+        return self.config.backbones[backbone].finetune is not None
+
+    def weights(self, dataset: str, backbone: str, split: str) -> str:
+        """The weights that a plain backbone embeds with."""
+        if self.is_trained(backbone):
+            return f"results/finetune/{dataset}/{backbone}/{split}/model.pt"
+        return f"results/weights/{backbone}.pt"
+
+    def weights_spec(self, backbone: str) -> Backbone:
+        """What a plain backbone's initial weights depend on: its entry with all else at the defaults."""
+        spec = self.config.backbones[backbone]
+        recipe = Finetune(initial=spec.finetune.initial) if spec.finetune else None
+        return Backbone(model=spec.model, weights=spec.weights, pixels="any", seed=spec.seed, finetune=recipe)
+
+    def embeddings_of(self, dataset: str, backbone: str, split: str) -> list[str]:
+        """Files of the embeddings of the original images, one a part of a fusion."""
+        return [
+            f"results/embed/{dataset}/{part}/{split + '/' if self.is_trained(part) else ''}embeddings.h5"
+            for part in self.parts(backbone)
+        ]
+
+    def views_of(self, dataset: str, backbone: str, split: str, augmentation: str) -> list[str]:
+        """Files of the embeddings of augmented training images; none without augmentation."""
+        if augmentation == NO_AUGMENTATION:
+            return []
+        return [f"results/embed/{dataset}/{part}/{split}/{augmentation}/views.h5" for part in self.parts(backbone)]
+
+    # ---------------------------------------------------------------------------------- studies
+
+    def analyses(self, study: str) -> list[dict[str, Any]]:
+        """The files of every backbone and clustering of a study, by the name of what they hold."""
+        spec = self.config.studies[study]
+        axes = f"{spec.dataset}/{{backbone}}/{spec.split}/{spec.augmentation}"
+        found = []
+        for backbone in spec.backbones:
+            for clustering in spec.clusterings:
+                base = axes.format(backbone=backbone)
+                cluster = f"results/cluster/{base}/{clustering}"
+                retrain = f"results/retrain/{base}/{clustering}/{spec.head}/{spec.controls}"
+                train = f"results/train/{base}/{spec.head}"
+                k = self.config.clusterings[clustering].k
+                arms = self.config.controls[spec.controls].arms
+                found.append(
+                    {
+                        "backbone": backbone,
+                        "clustering": clustering,
+                        "k": k,
+                        "predictions": f"{train}/predictions.parquet",
+                        "metrics": f"{train}/metrics.json",
+                        "assignments": f"{cluster}/assignments.parquet",
+                        "distances": f"{cluster}/distances.csv",
+                        "quality": f"{cluster}/quality.json",
+                        "figures": {name: f"{cluster}/{name}.png" for name in FIGURES_OF_CLUSTERING},
+                        "labels": f"{retrain}/labels.h5" if "labels" in arms else None,
+                        "runs": [
+                            {arm: f"{retrain}/cluster-{c}/{arm}.h5" for arm in ("cluster", "size", "balanced")}
+                            for c in range(k)
+                        ],
+                    }
+                )
+        return found
+
+    def context(self, study: str) -> StudyContext:
+        """The study with every entry that it names."""
+        config, spec = self.config, self.config.studies[study]
+        return StudyContext(
+            id=study,
+            study=spec,
+            dataset=config.datasets[spec.dataset],
+            split=config.splits_by_id()[spec.split][0],
+            augmentation=config.augmentations.get(spec.augmentation),
+            backbones={part: config.backbones[part] for backbone in spec.backbones for part in self.parts(backbone)},
+            clusterings={name: config.clusterings[name] for name in spec.clusterings},
+            head=config.heads[spec.head],
+            controls=config.controls[spec.controls],
+        )
+
+    def compared_files(self, study: str) -> list[str]:
+        """All files that `analyses` names, for a rule's input."""
+        return list(dict.fromkeys(_leaves([_without_figures(entry) for entry in self.analyses(study)])))
+
+    def figures_of(self, study: str) -> list[str]:
+        """The figures of a study's clusterings."""
+        return list(dict.fromkeys(_leaves([entry["figures"] for entry in self.analyses(study)])))
+
+
+def _without_figures(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in ("figures", "backbone", "clustering")}
+
+
+def _leaves(node: Any) -> list[str]:
+    if isinstance(node, str):
+        return [node]
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    return [leaf for child in children for leaf in _leaves(child)]

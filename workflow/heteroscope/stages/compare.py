@@ -1,0 +1,64 @@
+"""Merge a study's runs into its tables, figures and verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope import config, store
+from heteroscope.stages.command import fix_threads, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write clusters, baseline, transfer and attributes (CSV, Markdown, LaTeX), verdict.json and the figures."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
+    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
+    arguments.add_argument("--images", type=Path, required=True, help="images.parquet")
+    arguments.add_argument("--split", type=Path, required=True, help="split.parquet")
+    arguments.add_argument("--output", type=Path, required=True, help="output folder")
+    args = arguments.parse_args(argv)
+    fix_threads(args.threads)
+
+    import pandas as pd
+
+    from heteroscope.evaluation import account, comparison
+    from heteroscope.evaluation.analysis import load_analysis
+    from heteroscope.evaluation.attributes import attribute_table
+    from heteroscope.evaluation.verdict import label_test
+    from heteroscope.figures import comparison as figures
+    from heteroscope.figures.style import save_figure
+
+    context = config.parse(config.StudyContext, args.context)
+    study = context.study
+    analyses = [load_analysis(files) for files in json.loads(args.plan)]
+    axes = (study.primary.backbone, study.primary.clustering)
+    primary = next(analysis for analysis in analyses if (analysis.backbone, analysis.clustering) == axes)
+    images = store.read_table(args.images)
+    split = store.read_table(args.split).merge(images[["image_id", "content"]], on="image_id", how="left")
+
+    tables = {
+        "clusters": pd.concat([comparison.cluster_table(a, context.controls) for a in analyses]),
+        "baseline": pd.concat([comparison.baseline_table(a) for a in analyses]),
+        "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
+        "attributes": attribute_table(images, primary.assignments, seed=account.SEED),
+    }
+    for name, table in tables.items():
+        store.write_table_in_all_formats(table, args.output / f"{name}.csv")
+    document = account.verdict_document(context, analyses, tables["attributes"], split)
+    store.write_json(document, args.output / "verdict.json")
+
+    test = label_test(primary, seed=account.SEED)
+    drawn = {
+        "retraining": figures.draw_retraining(primary, context.controls, study.metric),
+        "gain": figures.draw_gain(test, document["verdict"], study.level),
+        "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
+        "baseline": figures.draw_baseline(comparison.baseline_table(primary), study.metric),
+    }
+    for name, figure in drawn.items():
+        save_figure(figure, args.output / f"{name}.png")
+
+
+if __name__ == "__main__":
+    run(main)
