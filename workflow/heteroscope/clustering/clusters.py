@@ -76,7 +76,7 @@ def fit_clusters(points: np.ndarray, spec: Clustering) -> Clusters:
     centroids = np.stack([points[labels == cluster].mean(axis=0, dtype=np.float64) for cluster in range(spec.k)])
 
     def nearest(rows: np.ndarray) -> np.ndarray:
-        return np.argmin(distances_to(rows, centroids), axis=1)
+        return np.asarray(distances_to(rows, centroids).argmin(axis=1))
 
     def most_probable(rows: np.ndarray) -> np.ndarray:
         assert posterior is not None

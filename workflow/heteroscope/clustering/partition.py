@@ -28,7 +28,7 @@ class Partition:
         reducer: from embeddings to `points`.
         coordinates: (n, d'') float32: `points` where the clustering reduces, else principal components, in which a
             rule can be fitted and pictures drawn.
-        basis: what `coordinates` are, in words.
+        basis: from embeddings to `coordinates`.
     """
 
     points: np.ndarray
@@ -36,7 +36,14 @@ class Partition:
     clusters: Clusters
     reducer: Reducer
     coordinates: np.ndarray
-    basis: str
+    basis: Reducer
+
+    @property
+    def basis_name(self) -> str:
+        """What `coordinates` are, in words."""
+        if self.basis is self.reducer:
+            return "the space that was clustered"
+        return f"first {self.basis.dimensions} principal components of the training rows, of an unreduced clustering"
 
 
 def partition_samples(samples: Samples, spec: Clustering) -> Partition:
@@ -58,10 +65,9 @@ def partition_samples(samples: Samples, spec: Clustering) -> Partition:
     cluster[train] = clusters.labels
     cluster[others] = clusters.assign(points[others])
     if reducer.pca is not None:
-        return Partition(points, cluster, clusters, reducer, points, "the space that was clustered")
-    rule = fit_rule_basis(samples.features[train], spec.seed)
-    basis = f"first {rule.dimensions} principal components of the training rows; the clustering itself is not reduced"
-    return Partition(points, cluster, clusters, reducer, rule.transform(samples.features), basis)
+        return Partition(points, cluster, clusters, reducer, points, reducer)
+    basis = fit_rule_basis(samples.features[train], spec.seed)
+    return Partition(points, cluster, clusters, reducer, basis.transform(samples.features), basis)
 
 
 def assignments_table(samples: Samples, partition: Partition) -> pd.DataFrame:
@@ -106,3 +112,21 @@ def quality_summary(samples: Samples, partition: Partition, spec: Clustering) ->
         },
         "clusters": cluster_contents(partition.cluster, samples.part, samples.label, samples.class_names, spec.k),
     }
+
+
+def nearest_images(table: pd.DataFrame, content: pd.Series, k: int, number: int) -> list[np.ndarray]:
+    """The training images nearest to each centroid, nearest first; copies of one image count once.
+
+    Args:
+        table: of assignments.
+        content: image_id → what is equal for copies of an image.
+        k: number of clusters.
+        number: the most images a cluster.
+
+    Returns:
+        For each cluster row numbers of the table, originals only.
+    """
+    originals = table[(table["part"] == "train") & (table["view"] == 0)]
+    ordered = originals.assign(content=originals["image_id"].map(content)).sort_values("distance", kind="stable")
+    distinct = ordered.drop_duplicates(["cluster", "content"])
+    return [distinct.index[distinct["cluster"] == cluster].to_numpy()[:number] for cluster in range(k)]

@@ -14,6 +14,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from heteroscope.atomic import atomic_path
 
@@ -71,6 +72,11 @@ def colors(number: int) -> list[str]:
         return list(PALETTE[:number])
     scale = mpl.colormaps["turbo"]
     return [to_hex(scale(0.05 + 0.9 * index / (number - 1))) for index in range(number)]
+
+
+def roomy(inches: float) -> ConstrainedLayoutEngine:
+    """Constrained layout with this much room around each of the axes."""
+    return ConstrainedLayoutEngine(w_pad=inches, h_pad=inches)
 
 
 @styled

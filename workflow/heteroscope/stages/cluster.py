@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from heteroscope import config
 from heteroscope.provenance import file_sha256
 from heteroscope.stages.command import fix_threads, parser, run
-from heteroscope.store import create_h5, write_digest, write_json, write_strings, write_table
+from heteroscope.store import create_h5, read_table, write_digest, write_json, write_strings, write_table
 
 if TYPE_CHECKING:
     from heteroscope.clustering.partition import Partition
@@ -33,22 +33,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         quality_summary,
     )
     from heteroscope.embedding.samples import load_samples
+    from heteroscope.figures.partition import partition_figures
+    from heteroscope.figures.style import save_figure
 
     samples = load_samples(args.embeddings, args.views, args.split)
     logger.info("%d rows of %d values: %s, k = %d", *samples.features.shape, spec.method, spec.k)
     partition = partition_samples(samples, spec)
     logger.info("training rows a cluster: %s", ", ".join(str(size) for size in partition.clusters.sizes))
-    write_table(assignments_table(samples, partition), args.assignments)
+    assignments = assignments_table(samples, partition)
     distances = distance_table(samples, partition)
+    write_table(assignments, args.assignments)
     write_table(distances, args.distances)
     write_json(quality_summary(samples, partition, spec), args.quality)
     _save_reduced(samples, partition, spec, args.reduced)
     logger.info("tables written; drawing figures")
+    figures = partition_figures(
+        samples,
+        partition,
+        assignments,
+        distances,
+        images=read_table(args.images),
+        pixels=args.pixels,
+        seed=spec.seed,
+    )
+    for name, figure in figures:
+        save_figure(figure, args.figures / name)
+        logger.info("%s", args.figures / name)
 
 
 def _save_reduced(samples: Samples, partition: Partition, spec: config.Clustering, path: Path) -> None:
     """The rows' reduced coordinates, in the order of assignments, and a digest of the file's content."""
-    attributes = {"reduction": config.dump(spec.reduce), "basis": partition.basis}
+    attributes = {"reduction": config.dump(spec.reduce), "basis": partition.basis_name}
     with create_h5(path, "reduced", attributes) as file:
         file.create_dataset("features", data=partition.coordinates)
         file.create_dataset("view", data=samples.view)

@@ -1,0 +1,111 @@
+"""All figures of a clustering, made from its samples and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from heteroscope.clustering.partition import Partition, nearest_images
+from heteroscope.embedding.samples import Samples
+from heteroscope.figures.clusters import SHEET_COLUMNS, dendrogram_figure, distance_figure, exemplar_figure
+from heteroscope.figures.pictures import read_pictures
+from heteroscope.figures.scatter import (
+    Panel,
+    attribute_panels,
+    cluster_panel,
+    label_panel,
+    scatter_figure,
+    umap_layout,
+    umap_rows,
+)
+
+ATTRIBUTE_PREFIX = "attr_"
+
+
+def partition_figures(
+    samples: Samples,
+    partition: Partition,
+    assignments: pd.DataFrame,
+    distances: pd.DataFrame,
+    *,
+    images: pd.DataFrame,
+    pixels: Path,
+    seed: int,
+) -> Iterator[tuple[str, Figure]]:
+    """File names and figures, one after another.
+
+    Args:
+        samples: the rows that were clustered.
+        partition: their clustering.
+        assignments: its table, in the order of the samples.
+        distances: its table of distances.
+        images: images.parquet.
+        pixels: pixels.h5.
+        seed: of UMAP, and of rows drawn where there are too many to show.
+
+    Raises:
+        StoreError: an image is missing in `pixels`.
+    """
+    train = samples.rows("train")
+    clusters = partition.clusters
+    k = len(clusters.centroids)
+    by_image = images.set_index("image_id")
+    panels = _panels(samples, partition, by_image)
+    yield "centroid-distances.png", distance_figure(distances, clusters.sizes.tolist())
+    yield "pca.png", _pca_figure(samples, partition, panels)
+    yield "umap.png", _umap_figure(samples, partition, panels, seed)
+    yield (
+        "dendrogram.png",
+        dendrogram_figure(
+            partition.points[train], clusters.labels, k, samples.label[train], samples.class_names, seed=seed
+        ),
+    )
+    nearest = nearest_images(assignments, by_image["content"], k, SHEET_COLUMNS)
+    pictures = read_pictures(pixels, [samples.image_id[row] for rows in nearest for row in rows])
+    sheet = [
+        [(pictures[samples.image_id[row]], samples.class_names[samples.label[row]]) for row in rows] for rows in nearest
+    ]
+    yield "exemplars.png", exemplar_figure(sheet, clusters.sizes.tolist())
+
+
+def _panels(samples: Samples, partition: Partition, by_image: pd.DataFrame) -> list[Panel]:
+    attributes = by_image.filter(regex=f"^{ATTRIBUTE_PREFIX}").rename(
+        columns=lambda name: name.removeprefix(ATTRIBUTE_PREFIX)
+    )
+    return [
+        cluster_panel(partition.cluster, len(partition.clusters.centroids)),
+        label_panel(samples.label, samples.class_names),
+        *attribute_panels(attributes.reindex(samples.image_id)),
+    ]
+
+
+def _pca_figure(samples: Samples, partition: Partition, panels: list[Panel]) -> Figure:
+    shares = partition.basis.explained_variance_ratio
+    layout = partition.coordinates[:, :2]
+    if layout.shape[1] == 1:
+        layout = np.column_stack([layout[:, 0], np.zeros(len(layout))])
+        shares = np.append(shares, 0.0)
+    return scatter_figure(
+        layout,
+        samples.part,
+        panels,
+        title=f"Principal components, fitted on {len(samples.rows('train'))} training rows",
+        axes=(f"component 1 ({shares[0]:.1%} of variance)", f"component 2 ({shares[1]:.1%})"),
+    )
+
+
+def _umap_figure(samples: Samples, partition: Partition, panels: list[Panel], seed: int) -> Figure:
+    rows = umap_rows(len(samples), seed)
+    drawn = f"{len(rows)} of {len(samples)} rows drawn at random" if len(rows) < len(samples) else "all rows"
+    return scatter_figure(
+        umap_layout(partition.coordinates[rows], seed),
+        samples.part[rows],
+        [replace(panel, data=panel.data[rows]) for panel in panels],
+        title=f"UMAP of {partition.basis.dimensions} principal components, {drawn}",
+        axes=("UMAP 1", "UMAP 2"),
+    )
