@@ -567,8 +567,8 @@ def parse(kind: Any, text: str) -> Any:
 
 
 def dump(entry: BaseModel | None) -> str:
-    """The JSON text of a configuration entry, with every default written out and keys in a fixed order."""
-    return json.dumps(entry.model_dump(mode="json") if entry else None, sort_keys=True)
+    """The JSON text of a configuration entry, with every default written out; the order of classes is kept."""
+    return json.dumps(entry.model_dump(mode="json") if entry else None)
 
 
 def _validate(adapter: TypeAdapter[Model], raw: Any, headline: str) -> Model:

@@ -1,0 +1,238 @@
+"""Quality control: which rows of a source become images, and why the others do not.
+
+The order of work is match, filter, missing, decode, duplicates, balance. Every row of the source ends
+in exactly one of two tables: the images, or the rejected with one reason of `REASONS`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from heteroscope.config import Balance
+from heteroscope.data.conditions import attribute, meets
+from heteroscope.data.decoding import ImageError, read_image
+from heteroscope.data.listing import ListedFile
+from heteroscope.errors import DataError
+from heteroscope.provenance import digest
+
+log = logging.getLogger(__name__)
+
+REASONS = (
+    "unlabelled",
+    "filtered",
+    "missing",
+    "unreadable",
+    "truncated",
+    "unsupported",
+    "conflicting-label",
+    "duplicate",
+    "balanced",
+)
+ID_DIGITS = 16
+FIRST_COLUMNS = ["image_id", "content", "sha256", "path", "label", "group", "part", "width", "height", "mode"]
+
+
+class _Rows:
+    """The rows of a source on their way: those that are still in, and the reasons of those that are out."""
+
+    def __init__(self, source: pd.DataFrame) -> None:
+        self.kept = source.reset_index(drop=True)
+        self.total = len(source)
+        self.rejected: list[pd.DataFrame] = []
+
+    def reject(self, out: np.ndarray, reason: str | Sequence[str], detail: str | Sequence[str]) -> None:
+        """Move rows out.
+
+        Args:
+            out: (n,) bool over the rows still in.
+            reason: one for all, or one for each row that goes.
+            detail: likewise.
+        """
+        gone = self.kept.loc[out, ["path", "source_label"]].rename(columns={"source_label": "label"})
+        self.rejected.append(gone.assign(reason=reason, detail=detail))
+        self.kept = self.kept[~out].reset_index(drop=True)
+
+    def table_of_rejected(self) -> pd.DataFrame:
+        """The rejected rows in the order of the steps; every row of the source is here or in `kept`."""
+        table = pd.concat(self.rejected, ignore_index=True)
+        assert len(table) + len(self.kept) == self.total, "a row of the source was lost"
+        return table[["path", "label", "reason", "detail"]]
+
+
+def curate(
+    source: pd.DataFrame, spec: Any, *, root: Path, listing: Sequence[ListedFile], threads: int = 2
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sort the rows of a source into usable images and rejected rows.
+
+    Args:
+        source: as `sources.read_source` or `sources.read_union` gives it.
+        spec: the dataset's configuration.
+        root: the folder that paths are relative to.
+        listing: the files there with their SHA-256.
+        threads: that decode images to verify them; no part of the result.
+
+    Returns:
+        The images (columns `FIRST_COLUMNS`, then attr_*), in the source's order, and the rejected
+        rows (path, label, reason, detail).
+
+    Raises:
+        DataError: a class has no image left, or a filter or balance names an unknown attribute.
+    """
+    rows = _Rows(source.rename(columns={"label": "source_label"}))
+    _match(rows, spec.classes, spec.match)
+    rows.reject(~meets(rows.kept, spec.filter), "filtered", "does not meet the dataset's filter")
+    if "sha256" not in source:  # the images of a union were verified by their own datasets
+        _find(rows, root, {file.path: file.sha256 for file in listing})
+        _decode(rows, root, threads)
+    _drop_conflicts(rows)
+    _drop_duplicates(rows, keep=spec.duplicates == "keep")
+    if spec.balance:
+        _balance(rows, spec.balance)
+    rejected = rows.table_of_rejected()
+    _require_classes(rows.kept, rejected, spec.class_names)
+    return _as_images(rows.kept), rejected
+
+
+# ------------------------------------------------------------------------------------------ steps
+
+
+def _match(rows: _Rows, classes: Mapping[str, Sequence[str]], how: str) -> None:
+    """Give every row its class; rows of no class, or of two, go."""
+    class_of = {word: name for name, words in classes.items() for word in words}
+    compared = rows.kept["labels"] if how == "any" else rows.kept["source_label"].map(lambda label: [label])
+    found = [sorted({class_of[word] for word in words if word in class_of}) for words in compared]
+    rows.kept["label"] = [names[0] if names else "" for names in found]
+    number = np.array([len(names) for names in found], dtype=int)
+    without = ["no label" if label == "" else "no class has this label" for label in rows.kept["source_label"]]
+    several = [f"labels of the classes {' and '.join(names)}" for names in found]
+    rows.reject(
+        number != 1,
+        ["unlabelled" if count == 0 else "conflicting-label" for count in number[number != 1]],
+        [without[row] if number[row] == 0 else several[row] for row in np.flatnonzero(number != 1)],
+    )
+
+
+def _find(rows: _Rows, root: Path, sha256: Mapping[str, str]) -> None:
+    """Give every row the SHA-256 of its file; rows without a listed file go."""
+    paths = rows.kept["path"]
+    rows.kept["sha256"] = [sha256.get(path) for path in paths]
+    absent = rows.kept["sha256"].isna().to_numpy()
+    there = [bool(path) and (root / path).is_file() for path in paths[absent]]
+    rows.reject(
+        absent,
+        ["unsupported" if found else "missing" for found in there],
+        ["not a known image ending" if found else "no such file below the root" for found in there],
+    )
+
+
+def _decode(rows: _Rows, root: Path, threads: int) -> None:
+    """Decode every distinct file once, to its end, for its size and mode; damaged ones go."""
+    first = rows.kept.drop_duplicates("sha256")
+    with ThreadPoolExecutor(threads) as pool:
+        results = pool.map(lambda path: _properties(root / path), first["path"])
+        progress = tqdm(results, total=len(first), desc="verify", unit="image", mininterval=1)
+        found = dict(zip(first["sha256"], progress, strict=True))
+    properties = [found[key] for key in rows.kept["sha256"]]
+    rows.kept[["width", "height", "mode"]] = [
+        (0, 0, "") if isinstance(result, ImageError) else result for result in properties
+    ]
+    errors = [result for result in properties if isinstance(result, ImageError)]
+    damaged = np.array([isinstance(result, ImageError) for result in properties], dtype=bool)
+    rows.reject(damaged, [error.reason for error in errors], [error.detail for error in errors])
+
+
+def _properties(path: Path) -> tuple[int, int, str] | ImageError:
+    try:
+        pixels, mode = read_image(path)
+    except ImageError as error:
+        return error
+    return pixels.shape[1], pixels.shape[0], mode
+
+
+def _drop_conflicts(rows: _Rows) -> None:
+    """The same bytes under two classes: nobody knows which is right, so all of them go."""
+    by_content = rows.kept.groupby("sha256")["label"]
+    conflicting = (by_content.transform("nunique") > 1).to_numpy(dtype=bool)
+    classes = by_content.agg(lambda labels: " and ".join(sorted(set(labels))))
+    details = [f"the same image under the classes {classes[key]}" for key in rows.kept.loc[conflicting, "sha256"]]
+    rows.reject(conflicting, "conflicting-label", details)
+
+
+def _drop_duplicates(rows: _Rows, *, keep: bool) -> None:
+    """The first row of every content stays; `copy` counts the rows of a content from 1."""
+    rows.kept["copy"] = rows.kept.groupby("sha256").cumcount() + 1
+    if keep:
+        return
+    first = rows.kept[rows.kept["copy"] == 1].set_index("sha256")["path"]
+    repeated = (rows.kept["copy"] > 1).to_numpy(dtype=bool)
+    rows.reject(repeated, "duplicate", [f"the same bytes as {first[key]}" for key in rows.kept.loc[repeated, "sha256"]])
+
+
+def _balance(rows: _Rows, spec: Balance) -> None:
+    """Cut every class to the smallest one, within each level of an attribute where one is named."""
+    rng = np.random.default_rng(spec.seed)
+    levels = (
+        attribute(rows.kept, spec.by).fillna("missing").astype(str) if spec.by else pd.Series("all", rows.kept.index)
+    )
+    classes = sorted(rows.kept["label"].unique())
+    out = np.zeros(len(rows.kept), dtype=bool)
+    details = np.full(len(rows.kept), "", dtype=object)
+    for level in sorted(levels.unique()):
+        members = {name: np.flatnonzero((levels == level) & (rows.kept["label"] == name)) for name in classes}
+        smallest = min(map(len, members.values()))
+        for name, indices in members.items():
+            stay = indices[:smallest] if spec.order == "first" else rng.permutation(indices)[:smallest]
+            gone = np.setdiff1d(indices, stay)
+            out[gone] = True
+            details[gone] = f"{name} cut to {smallest}" + (f" within {spec.by} = {level}" if spec.by else "")
+    rows.reject(out, "balanced", details[out])
+
+
+# ----------------------------------------------------------------------------------------- result
+
+
+def _require_classes(kept: pd.DataFrame, rejected: pd.DataFrame, class_names: Iterable[str]) -> None:
+    empty = [name for name in class_names if not (kept["label"] == name).any()]
+    if not empty:
+        return
+    reasons = ", ".join(f"{reason} {count}" for reason, count in rejected["reason"].value_counts().items())
+    labels = rejected.loc[rejected["reason"] == "unlabelled", "label"].value_counts().index[:8]
+    hint = f" The commonest labels of no class: {', '.join(map(repr, labels))}." if len(labels) else ""
+    raise DataError(
+        f"no image is left of class {', '.join(empty)} ({len(kept)} images kept; rejected: {reasons or 'none'}).{hint}"
+        " Check the words under the dataset's `classes`, `match`, `filter` and `balance`"
+    )
+
+
+def _as_images(kept: pd.DataFrame) -> pd.DataFrame:
+    images = kept.drop(columns=["labels", "source_label"])
+    images["content"] = images["sha256"].str[:ID_DIGITS]
+    images["image_id"] = [
+        sha256[:ID_DIGITS] if copy == 1 else digest(f"{sha256}:{copy}")[:ID_DIGITS]
+        for sha256, copy in zip(images["sha256"], images["copy"], strict=True)
+    ]
+    images["group"] = images["group"].where(images["group"] != "", images["content"])
+    attributes = sorted(column for column in images.columns if column.startswith("attr_"))
+    return images[FIRST_COLUMNS + attributes]
+
+
+def class_counts(images: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
+    """One row a class: its integer label, images, distinct contents, and groups (patients)."""
+    of = images.groupby("label")
+    return pd.DataFrame(
+        {
+            "class": class_names,
+            "label": range(len(class_names)),
+            "images": [int(of.size()[name]) for name in class_names],
+            "distinct": [int(of["content"].nunique()[name]) for name in class_names],
+            "groups": [int(of["group"].nunique()[name]) for name in class_names],
+        }
+    )

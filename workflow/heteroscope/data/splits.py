@@ -1,0 +1,260 @@
+"""Splits: which images train, select, test, and train the study's own backbone.
+
+The unit that is dealt out is a block: the images of one patient, and of all patients that share the
+same bytes with one of them. Blocks of like composition (images of each class) are dealt out in the
+parts' proportions, so that every part sees the same kinds of patients; what is left over goes, the
+largest block first, to the part that lacks most.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import train_test_split
+
+from heteroscope.config import Split, TestWhere
+from heteroscope.data.conditions import attribute, meets
+from heteroscope.errors import DataError
+
+log = logging.getLogger(__name__)
+
+PARTS = ("train", "validation", "test", "backbone")
+SOURCE_PARTS = {
+    "": "",
+    "train": "",
+    "training": "",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""A source's words for its own split; training images are dealt out further."""
+
+
+def make_split(images: pd.DataFrame, spec: Split, fold: int | None, class_names: Sequence[str]) -> pd.DataFrame:
+    """Deal the images out to the parts of an experiment.
+
+    Args:
+        images: as images.parquet has them.
+        spec: the split; its shares are shares of all images.
+        fold: which fold is the test set, from 1, where the split has folds.
+        class_names: in order; a class's index is its integer label.
+
+    Returns:
+        Columns image_id, class, label, group, part. Rows stand in the images' order, or in the
+        published shuffled one. Images that may stand in no part, because their patient stands in a
+        test set that the source or a condition gives, are left out.
+
+    Raises:
+        DataError: a part lacks a class, or there is too little to deal out.
+    """
+    label = images["label"].map({name: index for index, name in enumerate(class_names)}).to_numpy(dtype=np.int64)
+    order = np.arange(len(images))
+    if spec.shuffle:
+        part, order = _published(images, spec, label)
+    else:
+        part = _dealt(images, spec, fold, label)
+    table = pd.DataFrame(
+        {
+            "image_id": images["image_id"],
+            "class": images["label"],
+            "label": label,
+            "group": images["group"],
+            "part": part,
+        }
+    )
+    table = table.iloc[order]
+    table = table[table["part"] != ""].reset_index(drop=True)
+    _require_classes(table, spec, class_names)
+    return table
+
+
+# --------------------------------------------------------------------------------- grouped dealing
+
+
+def _dealt(images: pd.DataFrame, spec: Split, fold: int | None, label: np.ndarray) -> np.ndarray:
+    """(n,) part of every image; empty for those that may stand in none."""
+    block = _blocks(images, grouped=spec.group == "patient")
+    stratum = label if spec.stratify == "label" else np.zeros_like(label)
+    given = _given_parts(images, spec, block, stratum, fold)
+    part = _without_groups_on_two_sides(given, block)
+    rest = np.flatnonzero(part == "train")
+    names = ["validation", "backbone"]
+    shares = np.array([0 if (part == "validation").any() else spec.validation, spec.backbone]) * len(images)
+    if shares.sum() >= len(rest):
+        raise DataError(
+            f"the split asks for {shares.sum():.0f} images of {len(images)} for validation and backbone, but its test"
+            f" set leaves {len(rest)}; make those shares smaller"
+        )
+    rng = np.random.default_rng([spec.seed, fold or 0, 1])
+    dealt = _deal(block[rest], stratum[rest], [len(rest) - shares.sum(), *shares], rng)
+    part[rest] = np.array(["train", *names], dtype=object)[dealt]
+    return part
+
+
+def _blocks(images: pd.DataFrame, *, grouped: bool) -> np.ndarray:
+    """(n,) int: the block of every image. Ungrouped, every row is one."""
+    if not grouped:
+        return np.arange(len(images))
+    group, content = (pd.factorize(images[column])[0] for column in ("group", "content"))
+    edges = coo_array((np.ones(len(images)), (group, content + group.max() + 1)), shape=[len(images) * 2] * 2)
+    return connected_components(edges, directed=False)[1][group].astype(np.int64)
+
+
+def _given_parts(
+    images: pd.DataFrame, spec: Split, block: np.ndarray, stratum: np.ndarray, fold: int | None
+) -> np.ndarray:
+    """(n,) train, validation or test, as far as the test set decides it."""
+    if spec.test == "source":
+        return _parts_of_source(images)
+    if isinstance(spec.test, TestWhere):
+        test = meets(images, spec.test.where)
+    elif spec.folds:
+        assert fold is not None, "a split with folds needs the number of the fold"
+        rng = np.random.default_rng([spec.seed, 0, 0])
+        test = _deal(block, stratum, [1.0] * spec.folds, rng) == fold - 1
+    else:
+        assert isinstance(spec.test, float)
+        rng = np.random.default_rng([spec.seed, 0, 0])
+        test = _deal(block, stratum, [1 - spec.test, spec.test], rng) == 1
+    return np.where(test, "test", "train").astype(object)
+
+
+def _parts_of_source(images: pd.DataFrame) -> np.ndarray:
+    words = images["part"].str.lower()
+    if unknown := sorted(set(words) - set(SOURCE_PARTS)):
+        raise DataError(
+            f"the source's split has the words {', '.join(map(repr, unknown))}; known: train, validation, test"
+        )
+    parts = words.map(SOURCE_PARTS).replace("", "train").to_numpy(dtype=object)
+    if not (parts == "test").any():
+        raise DataError("the source gives no test images; set the split's `test` to a share or a condition")
+    return parts
+
+
+def _without_groups_on_two_sides(part: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Blank the images of a block that stands in the test set, or else in validation, but are not in it themselves."""
+    part = part.copy()
+    for name in ("test", "validation"):
+        inside = np.isin(block, block[part == name])
+        part[inside & (part != name) & (part != "test")] = ""
+    if left_out := int((part == "").sum()):
+        log.info("%d images are left out: their patients stand in a part that the source or condition gives", left_out)
+    return part
+
+
+def _deal(block: np.ndarray, stratum: np.ndarray, shares: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+    """Deal blocks out in proportion to `shares`.
+
+    Args:
+        block: (n,) int, the block of every image.
+        stratum: (n,) int, what the shares hold within.
+        shares: of the parts, in any unit.
+        rng: the order within blocks of like composition.
+
+    Returns:
+        (n,) int, the part of every image.
+    """
+    _, first, block = np.unique(block, return_index=True, return_inverse=True)
+    counts = np.zeros((len(first), int(stratum.max(initial=0)) + 1), dtype=np.int64)
+    np.add.at(counts, (block, stratum), 1)
+    share = np.asarray(shares, dtype=float) / np.sum(shares)
+    totals = np.maximum(counts.sum(axis=0), 1)
+    need = share[:, None] * counts.sum(axis=0)
+    chosen = np.zeros(len(counts), dtype=np.int64)
+    left: list[np.ndarray] = []
+    kinds, kind = np.unique(counts, axis=0, return_inverse=True)
+    for index, composition in enumerate(kinds):
+        members = rng.permutation(np.flatnonzero(kind.ravel() == index))
+        whole = np.floor(share * len(members) + 1e-9).astype(int)
+        chosen[members[: whole.sum()]] = np.repeat(np.arange(len(share)), whole)
+        need -= whole[:, None] * composition
+        left.append(members[whole.sum() :])
+    rest = np.concatenate(left)
+    for member in rest[np.argsort(-counts[rest].sum(axis=1), kind="stable")]:
+        gain = (need * counts[member] / totals**2).sum(axis=1)
+        gain[share == 0] = -np.inf
+        chosen[member] = int(gain.argmax())
+        need[chosen[member]] -= counts[member]
+    return chosen[block]
+
+
+# ------------------------------------------------------------------------------ published protocol
+
+
+def _published(images: pd.DataFrame, spec: Split, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The published protocol: rows in class and attribute order, shuffled by pandas, split by scikit-learn.
+
+    Returns:
+        (n,) part of every image, and the published order: training rows, then the others.
+    """
+    assert spec.shuffle is not None
+    assert isinstance(spec.test, float)
+    levels = attribute(images, spec.shuffle.by)
+    rank = label.max() - label  # the positive class comes first: in the order, and to scikit-learn
+    rows = pd.DataFrame({"rank": rank, "level": levels.to_numpy()}).sort_values(["rank", "level"], kind="stable")
+    shuffled = rows.sample(frac=1, random_state=spec.shuffle.seed).index.to_numpy()
+    sizes: list[tuple[str, float | int]] = [("test", spec.test)]
+    sizes += [(name, round(getattr(spec, name) * len(images))) for name in ("validation", "backbone")]
+    part = np.full(len(images), "train", dtype=object)
+    order: list[np.ndarray] = []
+    for name, size in sizes:
+        if size:
+            stratify = rank[shuffled] if spec.stratify == "label" else None
+            shuffled, out = train_test_split(shuffled, test_size=size, random_state=spec.seed, stratify=stratify)
+            part[out] = name
+            order.append(out)
+    return part, np.concatenate([shuffled, *order])
+
+
+# ---------------------------------------------------------------------------------------- checking
+
+
+def _require_classes(table: pd.DataFrame, spec: Split, class_names: Sequence[str]) -> None:
+    wanted = ["train", "test"]
+    wanted += [name for name in ("validation", "backbone") if getattr(spec, name) > 0]
+    for part in wanted:
+        present = set(table.loc[table["part"] == part, "class"])
+        if absent := [name for name in class_names if name not in present]:
+            raise DataError(
+                f"the {part} part of the split has no image of class {', '.join(absent)}; there are"
+                f" {len(table)} images of {table['group'].nunique()} groups to deal out: give the part a larger"
+                " share, choose another test set, or add images"
+            )
+
+
+def part_counts(split: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Images and groups of every class, and images of every level of every attribute, in every part.
+
+    Returns:
+        Columns part, variable (`class`, `group` or the attribute's name), level, images. Numeric
+        attributes of more than ten values are counted in quartiles of all images.
+    """
+    joined = split.merge(images.drop(columns=["label", "group", "part"]), on="image_id", how="left", validate="1:1")
+    variables = {"class": joined["class"]}
+    for column in images.columns[images.columns.str.startswith("attr_")]:
+        variables[column.removeprefix("attr_")] = _levels(joined[column])
+    frames = []
+    for name, levels in variables.items():
+        counts = pd.DataFrame({"part": joined["part"], "level": levels}).value_counts().reset_index(name="images")
+        frames.append(counts.assign(variable=name))
+    table = pd.concat(frames, ignore_index=True)
+    order = {part: index for index, part in enumerate(PARTS)}
+    table = table.assign(
+        rank=table["part"].map(order), place=table["variable"].map({v: i for i, v in enumerate(variables)})
+    )
+    table = table.sort_values(["place", "level", "rank"], kind="stable")
+    return table[["variable", "level", "part", "images"]].reset_index(drop=True)
+
+
+def _levels(values: pd.Series) -> pd.Series:
+    """Levels to count: the values as text, or quartiles of many numbers."""
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 10:
+        values = pd.qcut(values, 4, duplicates="drop", precision=0).astype(object)
+    return values.astype(object).where(values.notna(), "missing").astype(str)

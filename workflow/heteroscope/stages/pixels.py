@@ -1,0 +1,32 @@
+"""Decode a dataset's images to one size, copying those that older files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope.config import Pixels, parse
+from heteroscope.stages.command import fix_threads, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--images", type=Path, required=True, help="images.parquet")
+    arguments.add_argument("--root", type=Path, default=Path(), help="folder that paths are relative to")
+    arguments.add_argument("--spec", required=True, help="the pixel configuration as JSON")
+    arguments.add_argument("--reuse", type=Path, action="append", default=[], help="another pixels.h5 to copy from")
+    arguments.add_argument("--pixels", type=Path, required=True, help="output: pixels.h5; its digest stands beside it")
+    args = arguments.parse_args(argv)
+    spec = parse(Pixels, args.spec)
+    fix_threads(args.threads)
+
+    from heteroscope.data.pixels import build_pixels
+    from heteroscope.store import read_table
+
+    images = read_table(args.images)
+    build_pixels(images, root=args.root, spec=spec, target=args.pixels, reuse=args.reuse, threads=args.threads)
+
+
+if __name__ == "__main__":
+    run(main)
