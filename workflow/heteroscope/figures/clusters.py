@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 
-from heteroscope.figures.style import HEAT, INK, NEUTRAL, WIDTH, colors, roomy, styled
+from heteroscope.figures.style import HEAT, INK, NEUTRAL, WIDTH, colors, label_colors, roomy, styled
 
 DENDROGRAM_ROWS = 5000
 DENDROGRAM_LEAVES = 30
@@ -48,11 +48,15 @@ def distance_figure(distances: pd.DataFrame, sizes: Sequence[int]) -> Figure:
         axis.add_patch(Rectangle((number - 0.48, number - 0.48), 0.96, 0.96, fill=False, edgecolor=INK, linewidth=1.2))
     bar = figure.colorbar(image, ax=axis, shrink=0.8, label="Euclidean distance")
     bar.outline.set_visible(False)  # type: ignore[operator]
-    axis.set_title("Distances of the centroids\n", loc="left")
-    axis.text(
-        0, 1.015, "framed: mean distance of all pairs within the cluster", transform=axis.transAxes, fontsize=8,
-        color=INK, va="bottom",
-    )  # fmt: skip
+    axis.set_title("Distances of the centroids", pad=18)
+    axis.annotate(
+        "framed: mean distance of all pairs within the cluster",
+        (0, 1),
+        (0, 5),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8,
+    )
     return figure
 
 
@@ -63,13 +67,17 @@ def _write_values(axis: Axes, matrix: np.ndarray) -> None:
         axis.text(
             column,
             row,
-            f"{value:.3g}" if known else "one row",
+            _three_digits(value) if known else "one row",
             ha="center",
             va="center",
             fontsize=9 if len(matrix) <= 10 else 7,
             fontweight="bold" if row == column else "normal",
             color="white" if known and value > middle * 1.1 else INK,
         )
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 @styled
@@ -111,9 +119,10 @@ def dendrogram_figure(
     top.set_title(f"Ward dendrogram of {note}", pad=10)
     top.set_ylabel("Ward distance")
     top.spines["bottom"].set_visible(False)
+    top.tick_params(bottom=False)
     branches = [members(leaf) for leaf in leaves]
     _draw_shares(by_cluster, [np.bincount(cluster[rows], minlength=k) for rows in branches], palette)
-    class_colors = colors(len(class_names))
+    class_colors = label_colors(len(class_names))
     _draw_shares(by_label, [np.bincount(label[rows], minlength=len(class_names)) for rows in branches], class_colors)
     by_cluster.set_ylabel("cluster", rotation=0, ha="right", va="center")
     by_label.set_ylabel("label", rotation=0, ha="right", va="center")
@@ -159,12 +168,15 @@ def _members(tree: np.ndarray) -> Callable[[int], np.ndarray]:
 
 
 @styled
-def exemplar_figure(rows: Sequence[Sequence[tuple[np.ndarray, str]]], sizes: Sequence[int]) -> Figure:
+def exemplar_figure(
+    rows: Sequence[Sequence[tuple[np.ndarray, int]]], class_names: list[str], sizes: Sequence[int]
+) -> Figure:
     """A row of thumbnails for each cluster, the nearest to the centroid first.
 
     Args:
         rows: for each cluster at most `SHEET_COLUMNS` pairs of a (size, size, 3) or (size, size) uint8 picture and the
-            name of its label.
+            label, an index into `class_names`.
+        class_names: in order.
         sizes: (k,) training rows a cluster.
     """
     shown = min(len(rows), SHEET_CLUSTERS)
@@ -174,23 +186,29 @@ def exemplar_figure(rows: Sequence[Sequence[tuple[np.ndarray, str]]], sizes: Seq
     figure = Figure(figsize=(WIDTH + 1.6, 1.12 * shown + 0.5), layout=roomy(0.03))
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     grid = figure.subplots(shown, SHEET_COLUMNS + 1, squeeze=False)
+    palette = label_colors(len(class_names))
     for cluster, axes in enumerate(grid):
-        axes[0].axis("off")
-        axes[0].text(0.5, 0.62, f"cluster {cluster}", ha="center", va="center", fontweight="bold",
-                     color=colors(len(rows))[cluster])  # fmt: skip
-        axes[0].text(0.5, 0.38, f"n = {sizes[cluster]}", ha="center", va="center", fontsize=8)
+        _draw_row_name(axes[0], cluster, sizes[cluster], colors(len(rows))[cluster])
         for position, axis in enumerate(axes[1:]):
             if position < len(rows[cluster]):
-                _draw_thumbnail(axis, *rows[cluster][position])
+                picture, label = rows[cluster][position]
+                _draw_thumbnail(axis, picture, class_names[label], palette[label])
             else:
                 axis.axis("off")
     return figure
 
 
-def _draw_thumbnail(axis: Axes, picture: np.ndarray, label: str) -> None:
+def _draw_row_name(axis: Axes, cluster: int, size: int, color: str) -> None:
+    axis.axis("off")
+    axis.add_patch(Rectangle((0.02, 0.32), 0.06, 0.38, color=color, transform=axis.transAxes))
+    axis.text(0.16, 0.59, f"cluster {cluster}", va="center", fontweight="bold")
+    axis.text(0.16, 0.42, f"n = {size}", va="center", fontsize=8)
+
+
+def _draw_thumbnail(axis: Axes, picture: np.ndarray, label: str, color: str) -> None:
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
     shown = label if len(label) <= 16 else f"{label[:15]}…"
-    axis.set_xlabel(shown, fontsize=7, labelpad=2)
+    axis.set_xlabel(shown, fontsize=7, labelpad=2, color=color)

@@ -67,10 +67,8 @@ def partition_figures(
     )
     nearest = nearest_images(assignments, by_image["content"], k, SHEET_COLUMNS)
     pictures = read_pictures(pixels, [samples.image_id[row] for rows in nearest for row in rows])
-    sheet = [
-        [(pictures[samples.image_id[row]], samples.class_names[samples.label[row]]) for row in rows] for rows in nearest
-    ]
-    yield "exemplars.png", exemplar_figure(sheet, clusters.sizes.tolist())
+    sheet = [[(pictures[samples.image_id[row]], int(samples.label[row])) for row in rows] for rows in nearest]
+    yield "exemplars.png", exemplar_figure(sheet, samples.class_names, clusters.sizes.tolist())
 
 
 def _panels(samples: Samples, partition: Partition, by_image: pd.DataFrame) -> list[Panel]:
@@ -101,7 +99,9 @@ def _pca_figure(samples: Samples, partition: Partition, panels: list[Panel]) -> 
 
 def _umap_figure(samples: Samples, partition: Partition, panels: list[Panel], seed: int) -> Figure:
     rows = umap_rows(len(samples), seed)
-    drawn = f"{len(rows)} of {len(samples)} rows drawn at random" if len(rows) < len(samples) else "all rows"
+    drawn = (
+        f"{len(rows)} of {len(samples)} rows drawn at random" if len(rows) < len(samples) else f"all {len(rows)} rows"
+    )
     return scatter_figure(
         umap_layout(partition.coordinates[rows], seed),
         samples.part[rows],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from heteroscope.figures.style import INK, MISSING, NEUTRAL, SEQUENTIAL, colors, roomy, styled
+from heteroscope.figures.style import INK, MISSING, NEUTRAL, SEQUENTIAL, colors, label_colors, roomy, styled
 
 MARKERS = {"train": "o", "validation": "s", "test": "^"}
 PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
@@ -33,21 +33,23 @@ class Panel:
         title: above the panel.
         data: (n,) float for a colour bar, or (n,) int codes of `names`; NaN or −1 where the value is not known.
         names: the categories in order, or None for a colour bar.
+        palette: a colour for each name.
     """
 
     title: str
     data: np.ndarray
     names: list[str] | None = None
+    palette: list[str] = field(default_factory=list)
 
 
 def cluster_panel(cluster: np.ndarray, k: int) -> Panel:
     """Points coloured by (n,) int cluster."""
-    return Panel("cluster", cluster, [str(number) for number in range(k)])
+    return Panel("cluster", cluster, [str(number) for number in range(k)], colors(k))
 
 
 def label_panel(label: np.ndarray, class_names: list[str]) -> Panel:
     """Points coloured by (n,) int label."""
-    return Panel("label", label, class_names)
+    return Panel("label", label, class_names, label_colors(len(class_names)))
 
 
 def attribute_panels(attributes: pd.DataFrame) -> list[Panel]:
@@ -78,7 +80,7 @@ def _attribute_panel(title: str, column: pd.Series) -> Panel | None:
     if len(named) < len(frequent):
         codes[(codes < 0) & column.notna().to_numpy()] = len(named)
         named = [*named, f"{len(frequent) - len(named)} others"]
-    return Panel(title, codes, named)
+    return Panel(title, codes, named, colors(len(named)))
 
 
 def umap_rows(rows: int, seed: int) -> np.ndarray:
@@ -149,10 +151,10 @@ def _draw_panel(figure: Figure, axis: Axes, layout: np.ndarray, part: np.ndarray
         axis.scatter(
             layout[rows, 0],
             layout[rows, 1],
-            s=size if name == "train" else 1.35 * size,
+            s=size if name == "train" else 1.2 * size,
             c=face[rows],
             marker=marker,
-            linewidths=0.2 if name == "train" else 0.5,
+            linewidths=0.2 if name == "train" else 0.4,
             edgecolors="white" if name == "train" else INK,
         )
     if panel.names is None:
@@ -167,7 +169,7 @@ def _face_colors(panel: Panel, known: np.ndarray) -> np.ndarray:
     if panel.names is None:
         face[known] = _scale(panel, known).to_rgba(panel.data[known])
     else:
-        palette = np.array([to_rgba(color) for color in colors(len(panel.names))])
+        palette = np.array([to_rgba(color) for color in panel.palette])
         face[known] = palette[panel.data[known].astype(np.int64)]
     return face
 
@@ -179,7 +181,10 @@ def _scale(panel: Panel, known: np.ndarray) -> ScalarMappable:
 
 def _color_bar(figure: Figure, axis: Axes, panel: Panel, known: np.ndarray) -> None:
     bar = figure.colorbar(
-        _scale(panel, known), ax=axis, location="bottom", shrink=0.85, aspect=30, pad=0.03, format="{x:g}"
+        _scale(panel, known),
+        cax=axis.inset_axes((0.1, -0.14, 0.8, 0.03)),
+        orientation="horizontal",
+        format="{x:g}",
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=2)
@@ -189,7 +194,7 @@ def _color_bar(figure: Figure, axis: Axes, panel: Panel, known: np.ndarray) -> N
 
 def _category_legend(axis: Axes, panel: Panel, known: np.ndarray) -> None:
     assert panel.names is not None
-    entries = list(zip(panel.names, colors(len(panel.names)), strict=True))
+    entries = list(zip(panel.names, panel.palette, strict=True))
     if not known.all():
         entries.append((f"not known ({int((~known).sum())})", MISSING))
     handles = [

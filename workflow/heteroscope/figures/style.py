@@ -20,6 +20,8 @@ from heteroscope.atomic import atomic_path
 
 # Okabe and Ito's palette, told apart with all common kinds of colour vision; ordered so that neighbours contrast.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#4D4D4D")
+# Labels look unlike clusters: the negative class is grey.
+LABEL_PALETTE = ("#6E6E6E", "#B2182B", "#5E3C99", "#01665E", "#8C510A", "#DE77AE", "#3690C0", "#A6BD4B")
 MISSING = "#C9C9C9"
 NEUTRAL = "#8A8A8A"
 INK = "#222222"
@@ -67,9 +69,18 @@ def styled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
 
 
 def colors(number: int) -> list[str]:
-    """Distinct colours for so many categories; above the palette's length they are taken along a colour map."""
-    if number <= len(PALETTE):
-        return list(PALETTE[:number])
+    """Distinct colours for clusters and other categories; too many for the palette are taken along a colour map."""
+    return _take(PALETTE, number)
+
+
+def label_colors(number: int) -> list[str]:
+    """Distinct colours for labels, unlike those of clusters; the negative class is grey."""
+    return _take(LABEL_PALETTE, number)
+
+
+def _take(palette: tuple[str, ...], number: int) -> list[str]:
+    if number <= len(palette):
+        return list(palette[:number])
     scale = mpl.colormaps["turbo"]
     return [to_hex(scale(0.05 + 0.9 * index / (number - 1))) for index in range(number)]
 
