@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from heteroscope.errors import DataError
 
@@ -80,7 +80,7 @@ def _damage(error: Exception, source: Path | BinaryIO) -> ImageError:
     """The reason of a failure to decode: an end that came too early, or anything else."""
     if isinstance(source, Path) and source.is_file() and source.stat().st_size == 0:
         return ImageError("truncated", "the file is empty")
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return ImageError("unreadable", "not an image of a known format")
     truncated = isinstance(error, EOFError) or "truncated" in str(error).lower()
     return ImageError("truncated" if truncated else "unreadable", str(error) or type(error).__name__)

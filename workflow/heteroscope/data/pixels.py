@@ -74,7 +74,7 @@ def build_pixels(
             "pixels", shape=(len(images), *shape), dtype=np.uint8, chunks=(1, *shape), fletcher32=True
         )
         waiting = np.array([not old.copy_to(rows, row, key) for row, key in enumerate(keys)], dtype=bool)
-        jobs = [_Job(row, files[row], images["sha256"].iloc[row]) for row in np.flatnonzero(waiting)]
+        jobs = [_Job(row, files[row], images["sha256"].iloc[row]) for row in np.flatnonzero(waiting).tolist()]
         for row, pixels in _decoded(jobs, spec, threads):
             rows[row] = pixels
         write_strings(file, "image_id", images["image_id"].tolist())

@@ -103,7 +103,8 @@ def _blocks(images: pd.DataFrame, *, grouped: bool) -> np.ndarray:
     if not grouped:
         return np.arange(len(images))
     group, content = (pd.factorize(images[column])[0] for column in ("group", "content"))
-    edges = coo_array((np.ones(len(images)), (group, content + group.max() + 1)), shape=[len(images) * 2] * 2)
+    size = 2 * len(images)
+    edges = coo_array((np.ones(len(images)), (group, content + len(images))), shape=(size, size))
     return connected_components(edges, directed=False)[1][group].astype(np.int64)
 
 
