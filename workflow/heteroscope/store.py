@@ -63,7 +63,7 @@ def open_h5(path: Path, encoding: str) -> Iterator[h5py.File]:
                     f" {ENCODING_VERSION}; {remedy}"
                 )
             yield file
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"{path}: damaged or incomplete HDF5 file ({error}); {remedy}") from error

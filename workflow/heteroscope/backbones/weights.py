@@ -22,7 +22,7 @@ from torch import nn
 
 from heteroscope.backbones.registry import build_backbone, head_prefix
 from heteroscope.errors import ConfigError, DataError, StoreError
-from heteroscope.model_names import RANDOM, TORCHVISION_MODELS
+from heteroscope.model_names import RANDOM, TORCHVISION_MODELS, TORCHVISION_WEIGHTS
 from heteroscope.provenance import file_sha256
 from heteroscope.store import atomic_path
 
@@ -196,7 +196,7 @@ def _published_names(model: str) -> list[str]:
         return []
     from torchvision.models import get_model_weights
 
-    return list(get_model_weights(model).__members__)
+    return [name for name in get_model_weights(model).__members__ if name in TORCHVISION_WEIGHTS]
 
 
 def _published(model: str, name: str) -> Any:
@@ -214,7 +214,7 @@ def _fetch(published: Any, downloads: Path, key: str) -> Path:
     Raises:
         DataError: no network, or the bytes are not those of the digest in the file's name.
     """
-    name = published.url.rsplit("/", 1)[-1]
+    name = str(published.url).rsplit("/", 1)[-1]
     here, cached = downloads / name, Path(torch.hub.get_dir()) / "checkpoints" / name
     path = cached if cached.is_file() and not here.is_file() else here
     if not path.is_file():

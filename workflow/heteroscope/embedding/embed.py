@@ -198,11 +198,15 @@ def _copy_known(path: Path, encoding: str, keys: list[str], features: h5py.Datas
             if not len(known) or old["features"].shape != (len(row_of), features.shape[1]):
                 return
             for block in _blocks(known, _block(features.shape[1])):
-                values = _gather(old["features"], np.array([row_of[keys[row]] for row in block]))
-                features[block] = values
+                old_rows = np.array([row_of[keys[row]] for row in block])
+                try:
+                    features[block] = _gather(old["features"], old_rows)
+                except OSError as error:
+                    log.warning("%s: damaged (%s); %d of its rows are computed anew", path, error, len(block))
+                    continue
                 pending[block] = False
     except StoreError as error:
-        log.warning("%s; rows that cannot be read are computed anew", error)
+        log.warning("%s; its rows are computed anew", error)
 
 
 def _compute(
