@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,11 @@ from scipy.ndimage import affine_transform
 if TYPE_CHECKING:
     from heteroscope.config import Augmentation
 
-SCIPY_MODES = {"nearest": "nearest", "reflect": "reflect", "black": "constant"}
+SCIPY_MODES: dict[str, Literal["nearest", "reflect", "constant"]] = {
+    "nearest": "nearest",
+    "reflect": "reflect",
+    "black": "constant",
+}
 
 
 def augment(pixels: np.ndarray, spec: Augmentation, image_id: str, view: int) -> np.ndarray:
@@ -38,11 +42,12 @@ def augment(pixels: np.ndarray, spec: Augmentation, image_id: str, view: int) ->
     offset = centre - inverse @ (centre + shift * [height, width])
     planes = [
         affine_transform(
-            plane.astype(np.float32), inverse, offset, order=1, mode=SCIPY_MODES[spec.fill], cval=0.0, prefilter=False
+            plane.astype(np.float32), inverse, offset=offset, order=1, mode=SCIPY_MODES[spec.fill], prefilter=False
         )
         for plane in pixels
     ]
-    return np.rint(np.clip(np.stack(planes), 0, 255)).astype(np.uint8)
+    view_pixels: np.ndarray = np.rint(np.clip(np.stack(planes), 0, 255)).astype(np.uint8)
+    return view_pixels
 
 
 def draw_transform(spec: Augmentation, image_id: str, view: int) -> tuple[np.ndarray, np.ndarray]:

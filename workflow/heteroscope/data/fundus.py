@@ -104,7 +104,8 @@ class _Canvas:
 
     def distance(self, centre: np.ndarray, stretch: float = 1.0) -> np.ndarray:
         """(width, width) distance from a point; `stretch` widens it upwards and downwards."""
-        return np.hypot(self.x - np.float32(centre[0]), (self.y - np.float32(centre[1])) / np.float32(stretch))
+        distance: np.ndarray = np.hypot(self.x - np.float32(centre[0]), (self.y - np.float32(centre[1])) / stretch)
+        return distance
 
     def to_pixels(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Pixel positions of (n, 2) points."""
@@ -228,8 +229,8 @@ def _lesions(
 ) -> np.ndarray:
     """Both kinds of lesions where present, among faint specks that every photograph has."""
     for present, colour in ((exudates, EXUDATE), (haemorrhages, HAEMORRHAGE)):
-        specks = rng.integers(0, 4)
-        patches = rng.integers(3, 8) if present else 0
+        specks = int(rng.integers(0, 4))
+        patches = int(rng.integers(3, 8)) if present else 0
         number = specks + patches
         centres = _places(number, disc, rng)
         radii = np.concatenate([rng.uniform(0.02, 0.04, specks), rng.uniform(0.045, 0.095, patches)])
@@ -243,8 +244,8 @@ def _places(number: int, disc: np.ndarray, rng: np.random.Generator) -> np.ndarr
     """(number, 2) points in the field of view, off the optic disc."""
     angles, distances = rng.uniform(0, 2 * np.pi, 60), 0.72 * np.sqrt(rng.uniform(0, 1, 60))
     points = np.stack([distances * np.cos(angles), distances * np.sin(angles)], axis=1)
-    off = points[np.linalg.norm(points - disc, axis=1) > 0.28]
-    return off[:number]
+    off_disc: np.ndarray = points[np.linalg.norm(points - disc, axis=1) > 0.28]
+    return off_disc[:number]
 
 
 # --------------------------------------------------------------------------------------- the look
@@ -265,14 +266,17 @@ def _photograph(picture: np.ndarray, canvas: _Canvas, look: Look, rng: np.random
     small = canvas.width // OVERSAMPLING
     picture = picture.reshape(small, OVERSAMPLING, small, OVERSAMPLING, 3).mean(axis=(1, 3))
     picture = picture + rng.normal(0, look.noise, picture.shape) * np.maximum(picture, 0.15)
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    pixels: np.ndarray = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _paint(picture: np.ndarray, opacity: np.ndarray, colour: np.ndarray, most: float) -> np.ndarray:
     cover = (np.clip(opacity, 0, 1) * most)[..., None].astype(np.float32)
-    return picture * (1 - cover) + cover * colour.astype(np.float32)
+    painted: np.ndarray = picture * (1 - cover) + cover * colour.astype(np.float32)
+    return painted
 
 
 def _edge(distance: np.ndarray, radius: float, softness: float) -> np.ndarray:
     """1 inside the radius, 0 outside, with a soft edge."""
-    return np.clip((radius - distance) / (2 * softness) + 0.5, 0, 1)
+    inside: np.ndarray = np.clip((radius - distance) / (2 * softness) + 0.5, 0, 1)
+    return inside

@@ -193,7 +193,7 @@ def _balance(rows: _Rows, spec: Balance) -> None:
             gone = np.setdiff1d(indices, stay)
             out[gone] = True
             details[gone] = f"{name} cut to {smallest}" + (f" within {spec.by} = {level}" if spec.by else "")
-    rows.reject(out, "balanced", details[out])
+    rows.reject(out, "balanced", details[out].tolist())
 
 
 # ----------------------------------------------------------------------------------------- result

@@ -187,7 +187,7 @@ def read_union(spec: UnionDataset, members: Mapping[str, pd.DataFrame]) -> pd.Da
         if name not in members:
             raise DataError(f"the union needs the images of dataset {name!r}; give --member {name}=…/images.parquet")
         images = members[name].drop(columns=["image_id", "content"])
-        images = images.assign(attr_dataset=name, labels=[[label] for label in images["label"]])
+        images = images.assign(attr_dataset=name, labels=images["label"].map(lambda label: [label]))
         for column in ("path", "group"):
             images[column] = [f"{name}/{value}" for value in images[column]]
         frames.append(images)

@@ -228,34 +228,3 @@ def _require_classes(table: pd.DataFrame, spec: Split, class_names: Sequence[str
                 f" {len(table)} images of {table['group'].nunique()} groups to deal out: give the part a larger"
                 " share, choose another test set, or add images"
             )
-
-
-def part_counts(split: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Images and groups of every class, and images of every level of every attribute, in every part.
-
-    Returns:
-        Columns part, variable (`class`, `group` or the attribute's name), level, images. Numeric
-        attributes of more than ten values are counted in quartiles of all images.
-    """
-    joined = split.merge(images.drop(columns=["label", "group", "part"]), on="image_id", how="left", validate="1:1")
-    variables = {"class": joined["class"]}
-    for column in images.columns[images.columns.str.startswith("attr_")]:
-        variables[column.removeprefix("attr_")] = _levels(joined[column])
-    frames = []
-    for name, levels in variables.items():
-        counts = pd.DataFrame({"part": joined["part"], "level": levels}).value_counts().reset_index(name="images")
-        frames.append(counts.assign(variable=name))
-    table = pd.concat(frames, ignore_index=True)
-    order = {part: index for index, part in enumerate(PARTS)}
-    table = table.assign(
-        rank=table["part"].map(order), place=table["variable"].map({v: i for i, v in enumerate(variables)})
-    )
-    table = table.sort_values(["place", "level", "rank"], kind="stable")
-    return table[["variable", "level", "part", "images"]].reset_index(drop=True)
-
-
-def _levels(values: pd.Series) -> pd.Series:
-    """Levels to count: the values as text, or quartiles of many numbers."""
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 10:
-        values = pd.qcut(values, 4, duplicates="drop", precision=0).astype(object)
-    return values.astype(object).where(values.notna(), "missing").astype(str)

@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     class_names = parse(list[str], args.classes_order)
     fix_threads(args.threads)
 
-    from heteroscope.data.splits import make_split, part_counts
+    from heteroscope.data.counts import part_counts
+    from heteroscope.data.splits import make_split
     from heteroscope.figures.counts import draw_counts
     from heteroscope.store import read_table, write_table
 
