@@ -94,4 +94,6 @@ def roomy(inches: float) -> ConstrainedLayoutEngine:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, atomically; its metadata hold neither date nor version, so equal data give equal bytes."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(
+            temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None}
+        )
