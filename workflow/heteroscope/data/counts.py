@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def part_counts(split: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[["variable", "level", "part", "images", "groups"]]
 
 
-def _levels(values: pd.Series) -> pd.Categorical | None:
+def _levels(values: pd.Series) -> pd.Categorical[Any] | None:
     """The level of every image, in ascending order with the missing ones last; None where there are too many."""
     present = values.dropna()
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:

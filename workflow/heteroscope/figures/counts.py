@@ -34,23 +34,23 @@ def counts_figure(counts: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, BAR_HEIGHT * sum(bars) + 0.5), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=bars)[:, 0]
     parts = [part for part in PART_COLORS if part in set(counts["part"])]
+    longest = counts.groupby(["variable", "level"])["images"].sum().max()
     for axis, (name, rows) in zip(axes, panels.items(), strict=True):
-        _panel(axis, rows, name, parts)
+        _panel(axis, rows, name, parts, smallest_written=0.028 * longest)
     axes[-1].set_xlabel("images")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(parts))
     return figure
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, name: str, parts: list[str]) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, name: str, parts: list[str], *, smallest_written: float) -> None:
     table = rows.pivot_table(index="level", columns="part", values="images", aggfunc="sum", sort=False, fill_value=0)
     table = table.reindex(columns=parts, fill_value=0)
     left = np.zeros(len(table))
-    room = 0.035 * table.sum(axis=1).max()
     for part in parts:
         width = table[part].to_numpy()
         bars = axis.barh(table.index.astype(str), width, left=left, color=PART_COLORS[part], label=part, height=0.75)
-        text = [f"{value:d}" if value >= room else "" for value in width]
+        text = [f"{value:d}" if value >= smallest_written else "" for value in width]
         color = "white" if part in ("train", "test") else INK
         axis.bar_label(bars, text, label_type="center", color=color, fontsize=7)
         left += width
