@@ -21,6 +21,7 @@ MOST_ATTRIBUTES = 6
 MOST_LEVELS = 8
 MOST_LETTERS = 18
 PANEL_INCHES = 3.3
+LARGEST_POINT = 26  # square points (of 1/72 inch)
 UMAP_ROWS = 5000
 UMAP_NEIGHBOURS = 15
 
@@ -145,7 +146,7 @@ def _draw_panel(figure: Figure, axis: Axes, layout: np.ndarray, part: np.ndarray
     order = np.random.default_rng(0).permutation(len(layout))
     order = np.concatenate([order[~known[order]], order[known[order]]])
     face = _face_colors(panel, known)
-    size = float(np.clip(9000 / len(layout), 5, 26))
+    size = float(np.clip(9000 / len(layout), 4, LARGEST_POINT))
     for name, marker in MARKERS.items():
         rows = order[part[order] == name]
         axis.scatter(
@@ -154,7 +155,7 @@ def _draw_panel(figure: Figure, axis: Axes, layout: np.ndarray, part: np.ndarray
             s=size if name == "train" else 1.2 * size,
             c=face[rows],
             marker=marker,
-            linewidths=0.2 if name == "train" else 0.4,
+            linewidths=(0.2 if name == "train" else 0.4) * size / LARGEST_POINT,
             edgecolors="white" if name == "train" else INK,
         )
     if panel.names is None:
