@@ -99,7 +99,14 @@ def _module_digest(module: str) -> str:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:]
-    return digest(ast.dump(tree))
+    return digest(ast.dump(tree), *_templates(module))
+
+
+def _templates(module: str) -> list[str]:
+    """The templates that stand beside a module: part of what it does."""
+    path = _path(module)
+    assert path is not None, module
+    return [template.read_text(encoding="utf-8") for template in sorted(path.parent.glob("*.j2"))]
 
 
 def versions(*packages: str) -> dict[str, str]:

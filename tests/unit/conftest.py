@@ -1,0 +1,99 @@
+"""A whole analysis with known numbers, made without any training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heteroscope.config import Controls
+from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.runs import ArmRuns, LabelRuns
+
+K, TRAIN, TEST, SEEDS, REPEATS, DRAWS = 3, 90, 60, 2, 20, 39
+
+
+@pytest.fixture(scope="session")
+def controls() -> Controls:
+    return Controls(repeats=REPEATS, draws=DRAWS, min_class=5, min_test=5)
+
+
+@pytest.fixture(scope="session")
+def analysis() -> Analysis:
+    """Clusters 0 and 1 can be compared; cluster 2 has three training images of disease and two test images."""
+    generator = np.random.default_rng(7)
+    train = _rows(
+        "train", [0] * 45 + [1] * 35 + [2] * 10, [0] * 25 + [1] * 20 + [0] * 15 + [1] * 20 + [0] * 7 + [1] * 3
+    )
+    test = _rows("test", [0] * 33 + [1] * 25 + [2] * 2, [0, 1] * 30)
+    label = test["label"].to_numpy()
+    sizes = np.bincount(train["cluster"])
+    counts = np.array([np.bincount(train.loc[train["cluster"] == c, "label"], minlength=2) for c in range(K)])
+
+    def runs(cluster: int, repeats: int, skill: float) -> ArmRuns:
+        probability = _probabilities(generator, (repeats, SEEDS), label, skill)
+        return ArmRuns(
+            probability=probability,
+            size=np.full(repeats, sizes[cluster]),
+            class_counts=np.tile(counts[cluster], (repeats, 1)),
+            best_epoch=np.ones((repeats, SEEDS), dtype=int),
+        )
+
+    pairs = [(i, j, 2.0 + i if i == j else 5.5 + abs(i - j)) for i in range(K) for j in range(K)]
+    return Analysis(
+        backbone="small-cnn",
+        clustering="kmeans-3",
+        k=K,
+        assignments=pd.concat([train, test], ignore_index=True),
+        distances=pd.DataFrame(pairs, columns=["cluster", "other", "distance"]),
+        test=test,
+        baseline=_probabilities(generator, (SEEDS,), label, 1.5),
+        arms={
+            "cluster": [runs(c, 1, 0.6 + 0.3 * c) for c in range(K)],
+            "size": [runs(c, REPEATS, 1.2) for c in range(K)],
+            "balanced": [runs(c, REPEATS, 1.0) for c in range(K)],
+        },
+        labels=_labels(generator, test["cluster"].to_numpy()),
+        class_names=["normal", "disease"],
+        summary={"weights": "trained (sha256 0123abcd)", "selection": "validation", "optimistic": False},
+    )
+
+
+def _rows(part: str, cluster: list[int], label: list[int]) -> pd.DataFrame:
+    n = len(cluster)
+    return pd.DataFrame(
+        {
+            "image_id": [f"{part}-{i:03d}" for i in range(n)],
+            "view": 0,
+            "part": part,
+            "label": label,
+            "group": [f"{part}-patient-{i // 2}" for i in range(n)],
+            "cluster": cluster,
+            "distance": 1.0,
+        }
+    )
+
+
+def _probabilities(
+    generator: np.random.Generator, shape: tuple[int, ...], label: np.ndarray, skill: float
+) -> np.ndarray:
+    score = generator.normal(size=(*shape, len(label))) + skill * (2 * label - 1)
+    positive = 1 / (1 + np.exp(-score))
+    return np.stack([1 - positive, positive], axis=-1).astype(np.float32)
+
+
+def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelRuns:
+    rows = (1 + DRAWS, len(cluster))
+    pooled = generator.uniform(0.4, 0.8, size=rows)
+    own = pooled + generator.normal(0.02, 0.15, size=rows)
+    own[0] = pooled[0] - 0.1
+    own[:, cluster == 2] = np.nan
+    return LabelRuns(
+        pooled_loss=pooled,
+        own_loss=own,
+        pooled_correct=generator.uniform(0.6, 0.9, size=rows),
+        own_correct=generator.uniform(0.6, 0.9, size=rows),
+        eligible=np.tile([True, True, False], (1 + DRAWS, 1)),
+        cluster=cluster,
+        rule={"penalty": 1.0, "temperature": 1.1, "cross_fitted_auc": 0.83, "cross_fitted_log_loss": 0.5},
+    )

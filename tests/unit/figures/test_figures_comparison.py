@@ -1,0 +1,182 @@
+"""The figures of a comparison show the numbers that they are given, and nothing in another place."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from sklearn.metrics import accuracy_score
+
+from heteroscope.evaluation.comparison import baseline_table, transfer_table
+from heteroscope.evaluation.verdict import LabelTest, label_test
+from heteroscope.figures.comparison import (
+    HALF_WIDTH,
+    critical_gain,
+    draw_baseline,
+    draw_gain,
+    draw_retraining,
+    draw_transfer,
+    reasons_against,
+)
+from heteroscope.figures.style import MISSING, save_figure
+
+
+def accuracy_of(probability: np.ndarray, label: np.ndarray) -> float:
+    """The mean over seeds, by scikit-learn."""
+    return float(np.mean([accuracy_score(label, one.argmax(axis=1)) for one in probability]))
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for axis in figure.axes for text in axis.texts)
+
+
+def test_retraining_marks_every_cluster_at_its_own_value(analysis, controls):
+    axis = draw_retraining(analysis, controls, "accuracy").axes[0]
+    label = analysis.test["label"].to_numpy()
+    marks = {line.get_gid(): line for line in axis.lines if line.get_gid()}
+    for cluster, runs in enumerate(analysis.arms["cluster"]):
+        (x,), (y,) = marks[f"cluster-{cluster}"].get_data()
+        assert (x, y) == (cluster, pytest.approx(accuracy_of(runs.probability[0], label)))
+
+
+def test_retraining_shows_every_draw_of_both_controls_beside_its_cluster(analysis, controls):
+    axis = draw_retraining(analysis, controls, "accuracy").axes[0]
+    label = analysis.test["label"].to_numpy()
+    clouds = [line for line in axis.lines if line.get_marker() == "o"]
+    assert len(clouds) == 2 * analysis.k
+    for number, cloud in enumerate(clouds):
+        arm, cluster = ("size", "balanced")[number // analysis.k], number % analysis.k
+        expected = [accuracy_of(one, label) for one in analysis.arms[arm][cluster].probability]
+        np.testing.assert_allclose(cloud.get_ydata(), expected)
+        place = cluster + (-0.2 if arm == "size" else 0.2)
+        assert (np.abs(np.asarray(cloud.get_xdata()) - place) <= HALF_WIDTH + 1e-9).all()
+
+
+def test_retraining_greys_a_cluster_that_is_not_compared_and_says_why(analysis, controls):
+    axis = draw_retraining(analysis, controls, "accuracy").axes[0]
+    colors = {line.get_gid(): line.get_color() for line in axis.lines if line.get_gid()}
+    assert colors["cluster-2"] == MISSING
+    assert MISSING not in (colors["cluster-0"], colors["cluster-1"])
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert names[0].split("\n") == ["0", "45 train, 33 test", "25 normal", "20 disease"]
+    assert "not compared" in names[2]
+    assert "3 training" in names[2]
+
+
+def test_reasons_name_the_count_that_is_short(analysis, controls):
+    assert reasons_against(analysis, controls) == ["", "", "3 training images of disease (of 5)"]
+    lenient = controls.model_copy(update={"min_class": 3})
+    assert reasons_against(analysis, lenient) == ["", "", "2 test images (of 5)"]
+
+
+def test_reasons_agree_with_eligibility_for_many_thresholds(analysis, controls):
+    for min_class in range(1, 30, 3):
+        for min_test in range(1, 40, 4):
+            chosen = controls.model_copy(update={"min_class": min_class, "min_test": min_test})
+            assert [not reason for reason in reasons_against(analysis, chosen)] == analysis.eligible(chosen).tolist()
+
+
+def test_gain_draws_the_observed_value_and_every_draw(analysis):
+    test = label_test(analysis, seed=0)
+    axis = draw_gain(test, "different", 0.05).axes[0]
+    lines = {line.get_gid(): line.get_xdata()[0] for line in axis.lines}
+    assert lines["observed"] == test.gain
+    assert sum(bar.get_height() for bar in axis.patches) == len(test.draws)
+    assert f"p = {test.p:.3g}" in axis.get_title(loc="left")
+
+
+@pytest.mark.parametrize(("draws", "level"), [(39, 0.05), (99, 0.05), (399, 0.01), (19, 0.05)])
+def test_a_gain_rejects_exactly_beyond_the_critical_line(draws, level):
+    values = np.random.default_rng(draws).normal(size=draws)
+    critical = critical_gain(values, level)
+    for gain, rejects in [(critical + 1e-6, True), (critical - 1e-6, False)]:
+        p = (1 + (values >= gain).sum()) / (draws + 1)
+        assert (p <= level) == rejects
+
+
+def test_no_critical_line_where_the_draws_cannot_reach_the_level():
+    assert critical_gain(np.arange(9.0), 0.05) is None
+
+
+def test_gain_without_a_test_is_a_text():
+    figure = draw_gain(None, "not assessable", 0.05)
+    assert "not assessable" in texts(figure)
+    assert not figure.axes[0].patches
+
+
+def test_gain_without_a_cluster_to_compare_is_a_text():
+    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), np.nan, [], 0, 0)
+    assert "no cluster" in texts(draw_gain(empty, "not assessable", 0.05))
+
+
+def test_transfer_writes_each_pair_in_its_own_cell(analysis):
+    figure = draw_transfer(transfer_table(analysis, "accuracy"), "accuracy")
+    axis = figure.axes[0]
+    cells = {text.get_position(): text.get_text() for text in axis.texts if "\n" in text.get_text()}
+    label, cluster = analysis.test["label"].to_numpy(), analysis.test["cluster"].to_numpy()
+    assert len(cells) == 9
+    for model, runs in enumerate(analysis.arms["cluster"]):
+        for tested in range(3):
+            rows = cluster == tested
+            value = accuracy_of(runs.probability[0][:, rows], label[rows])
+            assert cells[tested, model] == f"{value:.3f}\nn = {rows.sum()}"
+
+
+def test_transfer_hatches_the_column_of_few_images_only(analysis):
+    axis = draw_transfer(transfer_table(analysis, "accuracy"), "accuracy").axes[0]
+    hatched = [patch.get_xy() for patch in axis.patches if isinstance(patch, Rectangle) and patch.get_hatch()]
+    assert sorted(hatched) == [(1.5, -0.5), (1.5, 0.5), (1.5, 1.5)]
+
+
+def test_transfer_shows_an_undefined_value_as_a_dash(analysis):
+    table = transfer_table(analysis, "accuracy")
+    table.loc[table["tested_on"] == 2, "accuracy"] = np.nan
+    axis = draw_transfer(table.sample(frac=1, random_state=0), "accuracy").axes[0]
+    assert {text.get_text() for text in axis.texts if text.get_position()[0] == 2} == {"–\nn = 2"}
+
+
+def test_baseline_stands_at_the_values_of_each_cluster(analysis):
+    figure = draw_baseline(baseline_table(analysis), "accuracy")
+    axis = figure.axes[0]
+    label, cluster = analysis.test["label"].to_numpy(), analysis.test["cluster"].to_numpy()
+    expected = [accuracy_of(analysis.baseline[:, cluster == c], label[cluster == c]) for c in range(3)]
+    (dots,) = [line for line in axis.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(dots.get_ydata(orig=False), expected)
+    (whole,) = [line for line in axis.lines if line.get_gid() == "whole"]
+    assert whole.get_ydata()[0] == pytest.approx(accuracy_of(analysis.baseline, label))
+    assert [name.get_text() for name in axis.get_xticklabels()] == ["0\nn = 33", "1\nn = 25", "2\nn = 2"]
+
+
+def test_figures_survive_clusters_without_test_images_and_controls_without_draws(analysis, controls, tmp_path):
+    test = analysis.test.assign(cluster=analysis.test["cluster"].replace(2, 1))
+    arms = {
+        arm: [dataclasses.replace(r, probability=r.probability[:1] * np.nan) for r in runs] if arm == "size" else runs
+        for arm, runs in analysis.arms.items()
+    }
+    emptied = dataclasses.replace(analysis, test=test, arms=arms)
+    figures = [
+        draw_retraining(emptied, controls, "auc"),
+        draw_transfer(transfer_table(emptied, "auc"), "auc"),
+        draw_baseline(baseline_table(emptied), "auc"),
+    ]
+    for number, figure in enumerate(figures):
+        save_figure(figure, tmp_path / f"{number}.png")
+    assert "not defined" in texts(figures[2])
+
+
+def test_figures_are_the_same_bytes_twice(analysis, controls, tmp_path):
+    for name in ("first.png", "second.png"):
+        save_figure(draw_retraining(analysis, controls, "auc"), tmp_path / name)
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_transfer_of_twenty_clusters_keeps_every_value_of_the_table():
+    generator = np.random.default_rng(0)
+    rows = [(i, j, 50, False, generator.uniform()) for i in range(20) for j in range(20)]
+    table = pd.DataFrame(rows, columns=["model", "tested_on", "images", "few", "f1"])
+    axis = draw_transfer(table, "f1").axes[0]
+    np.testing.assert_allclose(np.asarray(axis.images[0].get_array()), table["f1"].to_numpy().reshape(20, 20))

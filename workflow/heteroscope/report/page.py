@@ -1,0 +1,226 @@
+"""The report of a study: one self-contained page that asks nothing of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from heteroscope.config import StudyContext
+from heteroscope.errors import StoreError
+from heteroscope.provenance import versions
+from heteroscope.report import tables, words
+from heteroscope.store import read_json, read_table
+
+TEMPLATE = "template.html.j2"
+TABLES = ("clusters", "baseline", "transfer", "attributes")
+LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "umap-learn", "numpy", "scipy",
+             "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
+
+
+def write_page(
+    context: StudyContext,
+    plan: list[dict[str, Any]],
+    *,
+    compare: Path,
+    dataset: Path,
+    split_counts: Path,
+    split_figure: Path,
+) -> str:
+    """The page as HTML text.
+
+    Args:
+        context: the study with every entry that it names.
+        plan: `Layout.analyses`; only backbone, clustering and figures are read.
+        compare: folder of the comparison's tables, figures and verdict.json.
+        dataset: folder of classes.csv and rejected.csv.
+        split_counts: counts by variable, level and part.
+        split_figure: PNG.
+
+    Raises:
+        StoreError: a table is missing or damaged.
+    """
+    data = page_data(context, plan, compare, dataset, split_counts, split_figure)
+    return render(data)
+
+
+def render(data: dict[str, Any]) -> str:
+    """Fill the template; every text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(data)
+
+
+def page_data(
+    context: StudyContext,
+    plan: list[dict[str, Any]],
+    compare: Path,
+    dataset: Path,
+    split_counts: Path,
+    split_figure: Path,
+) -> dict[str, Any]:
+    """Everything that the template shows, as plain data."""
+    document = read_json(compare / "verdict.json")
+    frames = {name: read_table(compare / f"{name}.csv") for name in TABLES}
+    return {
+        "study": context.id,
+        "title": context.study.title or context.id,
+        "question": words.QUESTION,
+        "verdict": document["verdict"],
+        "badge": document["verdict"].replace(" ", "-"),
+        "answer": f"{words.ANSWERS[document['verdict']]} ({document['reason']}).",
+        "paragraph": document["paragraph"],
+        "warnings": [_warning(text) for text in document["warnings"]],
+        "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
+        "data": _data_section(context, document, dataset, split_counts, split_figure),
+        "analyses": [_analysis(entry, frames, context) for entry in _primary_first(plan, context)],
+        "published": _published(document["published_comparison"]),
+        "attributes": tables.plain_table(
+            "What goes with the clusters: 0 is nothing at all, 1 is complete agreement. The p is from exchanging whole"
+            " patients, adjusted over the rows. A correlate is not a cause.",
+            frames["attributes"],
+        ),
+        "downloads": [_download(compare / f"{name}.csv") for name in TABLES],
+        "sensitivity": _sensitivity(document["sensitivity"]),
+        "arms": [
+            {"name": arm, "trains_on": trained, "asks": asked, "used": arm in {"cluster", *context.controls.arms}}
+            for arm, trained, asked in words.ARMS
+        ],
+        "basis": _basis(context, document),
+        "config": yaml.safe_dump(context.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+    }
+
+
+def _warning(text: str) -> dict[str, str]:
+    name, _, detail = text.partition(": ")
+    return {"name": name, "detail": detail}
+
+
+def _figure(path: Path, title: str, caption: str) -> dict[str, str]:
+    return {"name": path.stem, "src": _picture(path), "title": title, "caption": caption}
+
+
+def _picture(path: Path) -> str:
+    try:
+        return tables.data_uri("image/png", path.read_bytes())
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the workflow again to make it") from None
+
+
+def _download(path: Path) -> dict[str, str]:
+    return {"name": path.name, "href": tables.data_uri("text/csv", path.read_bytes())}
+
+
+def _primary_first(plan: list[dict[str, Any]], context: StudyContext) -> list[dict[str, Any]]:
+    return sorted(plan, key=lambda entry: not _is_primary(entry, context))
+
+
+def _is_primary(entry: dict[str, Any], context: StudyContext) -> bool:
+    primary = context.study.primary
+    return bool(entry["backbone"] == primary.backbone and entry["clustering"] == primary.clustering)
+
+
+def _data_section(
+    context: StudyContext, document: dict[str, Any], dataset: Path, split_counts: Path, split_figure: Path
+) -> dict[str, Any]:
+    classes, rejected = read_table(dataset / "classes.csv"), read_table(dataset / "rejected.csv")
+    kept = int(classes["images"].sum())
+    return {
+        "dataset": context.study.dataset,
+        "split": context.study.split,
+        "kept": kept,
+        "rejected": len(rejected),
+        "rows": kept + len(rejected),
+        "classes": tables.class_table(classes, read_table(split_counts), document["counts"]["patients"]),
+        "rejections": tables.rejection_table(rejected) if len(rejected) else None,
+        "figure": {
+            "name": "split",
+            "src": _picture(split_figure),
+            "title": "The split",
+            "caption": "How many images of each class, and of each level of what else is known, stand in each part. A"
+            " level that stands in one part only is a trap.",
+        },
+    }
+
+
+def _analysis(entry: dict[str, Any], frames: dict[str, pd.DataFrame], context: StudyContext) -> dict[str, Any]:
+    """The figures and tables of one backbone and clustering."""
+    axes = (entry["backbone"], entry["clustering"])
+    clusters, baseline, transfer = (tables.of_analysis(frames[name], *axes) for name in TABLES[:3])
+    first, *others = tables.metrics_in(clusters, context.study.metric)
+    return {
+        "backbone": axes[0],
+        "clustering": axes[1],
+        "primary": _is_primary(entry, context),
+        "figures": [
+            _figure(Path(entry["figures"][name]), *text)
+            for name, text in words.FIGURES_OF_CLUSTERING.items()
+            if name in entry["figures"]
+        ],
+        "overview": tables.cluster_overview(clusters),
+        "controls": tables.control_table(clusters, first),
+        "other_controls": [tables.control_table(clusters, metric) for metric in others],
+        "baseline": tables.baseline_table(baseline),
+        "transfer": tables.transfer_table(transfer, context.study.metric),
+    }
+
+
+def _published(published: dict[str, Any]) -> dict[str, str]:
+    return {name: tables.number(value) for name, value in published.items()}
+
+
+def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    if not rows:
+        return None
+    return tables.plain_table(
+        "Every other backbone and clustering of the study, by the same test; p adjusted over these rows (Holm).",
+        pd.DataFrame(rows),
+    )
+
+
+def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the numbers stand on: groups of names and values."""
+    backbones = {
+        name: f"{spec.model}, weights {spec.weights}, {spec.layer or spec.pooling}, pixels {spec.pixels}"
+        for name, spec in context.backbones.items()
+    }
+    counts = document["counts"]
+    rows = {
+        "training rows": counts["training_rows"],
+        **{f"training rows of {name}": n for name, n in counts["training_rows_by_class"].items()},
+        "test images also in training": counts["test_images_also_in_training"],
+        "test patients also in training": counts["test_patients_also_in_training"],
+        "epochs chosen on": f"the {context.head.selection} images",
+    }
+    rule = {name.replace("_", " "): tables.number(value) for name, value in (document["rule"] or {}).items()}
+    groups = {
+        "Networks": backbones | {"weights of the primary analysis": document["weights"]},
+        "Rows": rows,
+        "The shared rule that labels were drawn from": rule,
+        "Seeds": dict(_seeds(context.model_dump(mode="json"))),
+        "Software that wrote this page": versions(*LIBRARIES),
+    }
+    return [
+        {"title": title, "items": [{"name": name, "value": str(value)} for name, value in values.items()]}
+        for title, values in groups.items()
+        if values
+    ]
+
+
+def _seeds(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every `seed` and `seeds` of the configuration, by key path."""
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        if name in ("seed", "seeds"):
+            yield f"{path}{name}", value
+        yield from _seeds(value, f"{path}{name}.")

@@ -1,0 +1,215 @@
+"""Tables of the report as plain data: heads, rows of text, a caption, and the exact file to download."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heteroscope.report.words import COLUMNS, REJECTIONS
+
+Cell = dict[str, Any]
+Table = dict[str, Any]
+MISSING = "–"
+ARMS = {"size": "random sets of the same size", "balanced": "random sets with the same class counts"}
+
+
+def number(value: Any, decimals: int | None = None) -> str:
+    """A value for a reader: counts in full, other numbers to three digits or so many decimals."""
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return MISSING
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if decimals is not None:
+        return f"{value:.{decimals}f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def with_spread(value: float, spread: float, decimals: int = 3) -> str:
+    """A mean and its standard deviation; the latter only where there is one."""
+    if not np.isfinite(value) or not np.isfinite(spread):
+        return number(float(value), decimals)
+    return f"{value:.{decimals}f} ± {spread:.{decimals}f}"
+
+
+def cell(text: Any, *, decimals: int | None = None, muted: bool = False) -> Cell:
+    """One cell; numbers are set to the right."""
+    numeric = isinstance(text, int | float | np.number) and not isinstance(text, bool | np.bool_)
+    return {"text": number(text, decimals), "numeric": numeric, "muted": muted}
+
+
+def table(
+    caption: str,
+    head: Sequence[str],
+    rows: list[list[Cell]],
+    *,
+    groups: Sequence[tuple[str, int]] = (),
+    source: tuple[str, str] | None = None,
+) -> Table:
+    """A table for the template.
+
+    Args:
+        caption: what it says.
+        head: the columns' names.
+        rows: one list of cells a row, as long as the head.
+        groups: names over several columns, each with how many it covers.
+        source: name and text of the exact file, which the page carries for download.
+    """
+    assert all(len(row) == len(head) for row in rows)
+    numeric = [any(row[place]["numeric"] for row in rows) for place in range(len(head))]
+    columns = [{"text": text, "numeric": right} for text, right in zip(head, numeric, strict=True)]
+    spans = [{"text": text, "span": span} for text, span in groups]
+    download = {"name": source[0], "href": data_uri("text/csv", source[1].encode())} if source else None
+    return {"caption": caption, "groups": spans, "head": columns, "rows": rows, "download": download}
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Content as an address that needs no request."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def plain_table(
+    caption: str, frame: pd.DataFrame, *, source: tuple[str, str] | None = None, names: dict[str, str] | None = None
+) -> Table:
+    """A frame as it stands, with readable column names."""
+    head = [(names or {}).get(name) or COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
+    rows = [[cell(value) for value in row] for row in frame.astype(object).itertuples(index=False, name=None)]
+    return table(caption, head, rows, source=source)
+
+
+def of_analysis(frame: pd.DataFrame, backbone: str, clustering: str) -> pd.DataFrame:
+    """The rows of one backbone and clustering."""
+    return frame[(frame["backbone"] == backbone) & (frame["clustering"] == clustering)].reset_index(drop=True)
+
+
+def metrics_in(clusters: pd.DataFrame, first: str) -> list[str]:
+    """The metrics that a clusters table holds, the study's own first."""
+    found = [name.removesuffix("_size_gap") for name in clusters.columns if name.endswith("_size_gap")]
+    return sorted(found, key=lambda name: name != first)
+
+
+def cluster_overview(clusters: pd.DataFrame) -> Table:
+    """What each cluster holds, and the gain of its own head."""
+    class_counts = [name for name in clusters.columns if name.startswith("n_")]
+    columns = [
+        "cluster",
+        "size",
+        *class_counts,
+        "within_distance",
+        "test_size",
+        "compared",
+        "gain",
+        "gain_p",
+        "gain_p_holm",
+    ]
+    frame = clusters[columns].astype({"compared": bool})
+    return plain_table(
+        "What each cluster holds. Gain: how much lower the log loss of the cluster's own head is than the pooled"
+        " head's, on the cluster's test images; its p is from redrawn labels.",
+        frame,
+        names={name: name.removeprefix("n_") for name in class_counts},
+    )
+
+
+def control_table(clusters: pd.DataFrame, metric: str) -> Table:
+    """One metric of each cluster's model on the whole test set, against both controls."""
+    rows = []
+    for row in clusters.to_dict("records"):
+        cells = [cell(row["cluster"]), _spread_cell(row, metric)]
+        for arm in ARMS:
+            base = f"{metric}_{arm}"
+            cells += [
+                _spread_cell(row, base),
+                cell(row[f"{base}_gap"], decimals=3),
+                cell(row[f"{base}_p"]),
+            ]
+        rows.append(cells)
+    name = COLUMNS.get(metric, metric)
+    return table(
+        f"{name[0].upper()}{name[1:]} of models retrained on each cluster and on random sets, on the whole test set:"
+        " mean ± standard deviation (own model: over seeds; random sets: over draws), gap, two-sided permutation p.",
+        ["cluster", "own model", *["mean", "gap", "p"] * len(ARMS)],
+        rows,
+        groups=[("", 2), *((text, 3) for text in ARMS.values())],
+    )
+
+
+def _spread_cell(row: dict[Any, Any], name: str) -> Cell:
+    return {"text": with_spread(row[name], row[f"{name}_sd"]), "numeric": True, "muted": False}
+
+
+def baseline_table(baseline: pd.DataFrame) -> Table:
+    """The pooled head on the whole test set and on each cluster's test images."""
+    metrics = [name.removesuffix("_sd") for name in baseline.columns if name.endswith("_sd")]
+    counts = [name for name in baseline.columns if name.startswith("test_") and name != "test_size"]
+    head = ["cluster", "test images", *(name.removeprefix("test_") for name in counts)]
+    rows = [
+        [
+            cell(str(row["cluster"])),
+            *(cell(row[name]) for name in ["test_size", *counts]),
+            *(_spread_cell(row, metric) for metric in metrics),
+        ]
+        for row in baseline.to_dict("records")
+    ]
+    return table(
+        "The head trained on all training images, on the whole test set and on the test images of each cluster: mean ±"
+        " standard deviation over seeds.",
+        [*head, *(COLUMNS.get(metric, metric) for metric in metrics)],
+        rows,
+    )
+
+
+def transfer_table(transfer: pd.DataFrame, metric: str) -> Table:
+    """A row a model, a column a cluster of test images."""
+    tested = sorted(transfer["tested_on"].unique())
+    rows = []
+    for model, group in transfer.groupby("model"):
+        by_column = group.set_index("tested_on").to_dict("index")
+        cells = [
+            {
+                "text": f"{number(by_column[j][metric], 3)} ({by_column[j]['images']})",
+                "numeric": True,
+                "muted": bool(by_column[j]["few"]),
+            }
+            for j in tested
+        ]
+        rows.append([cell(f"model of {model}"), *cells])
+    name = COLUMNS.get(metric, metric)
+    return table(
+        f"{name[0].upper()}{name[1:]} of each cluster's model (rows) on the test images of each cluster (columns), with"
+        " their number; pale where they are too few to say anything.",
+        ["", *(f"on {j}" for j in tested)],
+        rows,
+    )
+
+
+def class_table(classes: pd.DataFrame, counts: pd.DataFrame, patients: dict[str, int]) -> Table:
+    """Images of every class in every part, and the patients of each part."""
+    by_class = counts[counts["variable"] == "class"]
+    parts = list(dict.fromkeys(by_class["part"]))
+    parts = [part for part in ("train", "validation", "test", "backbone") if part in parts]
+    images = {(str(row["level"]), row["part"]): int(row["images"]) for row in by_class.to_dict("records")}
+    rows = [
+        [
+            cell(str(row["class"])),
+            *(cell(int(row[name])) for name in ("images", "distinct", "groups")),
+            *(cell(images.get((str(row["class"]), part), 0)) for part in parts),
+        ]
+        for row in classes.to_dict("records")
+    ]
+    total = [cell("patients", muted=True), *[cell("", muted=True)] * 3, *(cell(patients.get(p, 0)) for p in parts)]
+    return table(
+        "Images by class and part of the split.", ["class", "images", "distinct", "patients", *parts], [*rows, total]
+    )
+
+
+def rejection_table(rejected: pd.DataFrame) -> Table:
+    """How many rows of the source were left out, by reason, the most frequent first."""
+    counts = rejected["reason"].value_counts()
+    rows = [[cell(reason), cell(int(n)), cell(REJECTIONS.get(str(reason), ""))] for reason, n in counts.items()]
+    return table("Rows of the source that take no part.", ["reason", "rows", "meaning"], rows)

@@ -1,0 +1,119 @@
+"""The fixed sentences of the report."""
+
+from __future__ import annotations
+
+QUESTION = "Does hidden heterogeneity in these images change what a network learns from them?"
+
+ANSWERS = {
+    "different": "Yes: heads of the clusters' own beat the pooled head by more than one shared rule explains",
+    "equivalent": "No: nothing was shown, and a difference as large as the margin is ruled out",
+    "undecided": "Undecided: nothing was shown, and a difference as large as the margin is not ruled out",
+    "not assessable": "This study cannot tell",
+}
+
+FIGURES_OF_STUDY = {
+    "gain": (
+        "The test behind the verdict",
+        "How much lower the log loss becomes when every cluster has a head of its own: the line is what was observed,"
+        " the bars what comes out when all labels are drawn again from one rule that holds everywhere. A line beyond"
+        " the bars is a difference that one shared rule does not explain.",
+    ),
+    "retraining": (
+        "The published comparison",
+        "The diamond is the model trained on a cluster alone, the points are models trained on random sets of the same"
+        " size or the same class counts, all tested on the whole test set. This describes, it does not decide:"
+        " compact clusters differ from random sets in any collection.",
+    ),
+    "baseline": (
+        "The pooled head, cluster by cluster",
+        "A cluster far below the line is hard for the head that was trained on everything, or it holds few test"
+        " images: compare n before believing a gap.",
+    ),
+    "transfer": (
+        "From cluster to cluster",
+        "A model that does well on its own cluster (the diagonal) and badly on another has learnt something that does"
+        " not carry over. Hatched cells hold too few images to say anything.",
+    ),
+}
+
+FIGURES_OF_CLUSTERING = {
+    "centroid-distances": (
+        "Distances of the centroids",
+        "Off the diagonal how far clusters lie apart, on it (framed) how wide each is. Clusters no further apart than"
+        " they are wide are slices of one cloud, not groups.",
+    ),
+    "pca": (
+        "Principal components",
+        "The same points coloured by cluster, by label and by what else is known. An attribute that paints the same"
+        " pattern as the clusters is what the clustering has found.",
+    ),
+    "umap": (
+        "UMAP",
+        "Which images are neighbours. Distances between far groups and the areas of groups mean nothing here.",
+    ),
+    "dendrogram": (
+        "Dendrogram",
+        "How the training rows merge into groups, and which clusters and labels each branch holds. Long branches near"
+        " the top speak for groups that are really apart.",
+    ),
+    "exemplars": (
+        "Typical images",
+        "The training images nearest to each centroid. What the images of a row share, and those of other rows lack,"
+        " is what the cluster is about.",
+    ),
+}
+
+ARMS = (
+    (
+        "cluster",
+        "the images of one cluster",
+        "Nothing: it is the observation that the others are held against.",
+    ),
+    (
+        "size",
+        "random training images, as many as the cluster has",
+        "Could any set of this size do as the cluster does? Compact clusters never look like random sets, so a"
+        " difference says nothing about hidden groups. It is the published control, shown for comparison.",
+    ),
+    (
+        "balanced",
+        "random training images with the cluster's counts in every class",
+        "Is the gap more than the cluster's class counts? A difference still says nothing about hidden groups; none"
+        " says that the counts alone explain the gap.",
+    ),
+    (
+        "labels",
+        "the clusters as they are, with all labels drawn again from one shared rule",
+        "Could one rule for all images, with a prevalence of its own in each cluster, have produced these labels? The"
+        " verdict rests on this one.",
+    ),
+)
+
+REJECTIONS = {
+    "missing": "the table names a file that is not there",
+    "unreadable": "the file is no image",
+    "truncated": "the image ends too early",
+    "unsupported": "an image format or mode that is not read",
+    "duplicate": "the same bytes as an image that was kept",
+    "conflicting-label": "the same bytes under two classes; all copies are dropped",
+    "unlabelled": "the label is none of the study's classes",
+    "filtered": "the study's filter leaves it out",
+    "balanced": "cut away so that the classes are of equal size",
+}
+
+COLUMNS = {
+    "cluster": "cluster",
+    "size": "training rows",
+    "within_distance": "distance within",
+    "test_size": "test images",
+    "compared": "compared",
+    "gain": "gain of the own head",
+    "gain_p": "p",
+    "gain_p_holm": "p (Holm)",
+    "auc": "AUC",
+    "p_holm": "p (Holm)",
+    "accuracy_gain": "accuracy gain",
+    "compared_clusters": "compared clusters",
+    "groups": "patients",
+    "distinct": "distinct images",
+}

@@ -1,0 +1,43 @@
+"""Write a study's report as one self-contained page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope.config import StudyContext, parse
+from heteroscope.stages.command import fix_threads, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
+    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
+    arguments.add_argument("--compare", type=Path, required=True, help="folder of the study's comparison")
+    arguments.add_argument("--dataset", type=Path, required=True, help="folder of classes.csv and rejected.csv")
+    arguments.add_argument("--split-counts", type=Path, required=True, help="counts of the split, CSV")
+    arguments.add_argument("--split-figure", type=Path, required=True, help="figure of the split, PNG")
+    arguments.add_argument("--output", type=Path, required=True, help="output: index.html")
+    args = arguments.parse_args(argv)
+    context = parse(StudyContext, args.context)
+    fix_threads(args.threads)
+
+    from heteroscope.atomic import atomic_path
+    from heteroscope.report.page import write_page
+
+    page = write_page(
+        context,
+        json.loads(args.plan),
+        compare=args.compare,
+        dataset=args.dataset,
+        split_counts=args.split_counts,
+        split_figure=args.split_figure,
+    )
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)
