@@ -112,7 +112,7 @@ def test_the_epoch_of_the_lowest_held_out_loss_is_kept(study: Path) -> None:
 def test_training_on_the_training_set_says_so(study: Path) -> None:
     split = read_table(study / "split.parquet")
     write_table(split.assign(part=split["part"].replace("backbone", "train")), study / "split.parquet")
-    train(study, epochs=1, on="train")
+    train(study, epochs=1, share="train")
     description = read_weights(study / "model.pt", model="small-cnn").description
     assert description == "trained on 80 images of the training set of holdout (initial: random (seed 0))"
     with pytest.raises(DataError, match="no image in part 'backbone'"):

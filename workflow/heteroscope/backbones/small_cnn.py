@@ -30,6 +30,9 @@ class SmallCNN(nn.Module):
         self.features = nn.Sequential(*blocks)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, num_classes)
+        for block in blocks:
+            if isinstance(block, nn.Conv2d):  # activations keep their scale, also where weights stay random
+                nn.init.kaiming_normal_(block.weight, nonlinearity="relu")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores (n, num_classes) of normalised images (n, 3, height, width)."""

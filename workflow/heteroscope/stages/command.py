@@ -40,6 +40,8 @@ def fix_threads(threads: int) -> None:
     """Give numerical libraries this many threads; call it before they are imported."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
+    # threads that wait by spinning slow a shared machine down tenfold; no value depends on how they wait
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:

@@ -65,9 +65,9 @@ def finetune(
     Raises:
         DataError: the part is empty or too small.
     """
-    rows = split[split["part"] == recipe.on].reset_index(drop=True)
+    rows = split[split["part"] == recipe.share].reset_index(drop=True)
     if rows.empty:
-        raise DataError(f"split {split_id!r} has no image in part {recipe.on!r}; give it a `backbone` share")
+        raise DataError(f"split {split_id!r} has no image in part {recipe.share!r}; give it a `backbone` share")
     held = hold_out(rows, recipe.held_out, seed=recipe.seed)
     images = labelled_images(pixels, rows)
     torch.set_num_threads(threads)
@@ -82,11 +82,13 @@ def finetune(
             seed=recipe.seed,
         )
         _, channels, size, _ = file["pixels"].shape
-        extractor = FeatureExtractor(initial.network, model=initial.model, pooling="avg")
+        # the layout of memory that convolutions on a CPU are fastest in
+        network = initial.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        extractor = FeatureExtractor(network, model=initial.model, pooling="avg")
         width = embedding_width(extractor, channels=channels, size=size)
         module = Classifier(extractor, width, int(split["label"].max()) + 1, recipe)
         history = _fit(module, data, recipe)
-    share = "share B" if recipe.on == "backbone" else "the training set"
+    share = "share B" if recipe.share == "backbone" else "the training set"
     description = f"trained on {len(rows)} images of {share} of {split_id} (initial: {initial.description})"
     return Finetuned(describe(initial.network.cpu().eval(), initial.model, description), history)
 
@@ -161,6 +163,7 @@ def _fit(module: Classifier, data: PixelsModule, recipe: Finetune) -> pd.DataFra
     progress = _Progress(data, recipe.epochs)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
         best = ModelCheckpoint(dirpath=folder, monitor=MONITOR, mode="min", save_weights_only=True)
         trainer = lightning.Trainer(
             accelerator="auto",
