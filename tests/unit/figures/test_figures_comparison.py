@@ -22,7 +22,7 @@ from heteroscope.figures.comparison import (
     draw_transfer,
     reasons_against,
 )
-from heteroscope.figures.style import MISSING, save_figure
+from heteroscope.figures.style import NEUTRAL, save_figure
 
 
 def accuracy_of(probability: np.ndarray, label: np.ndarray) -> float:
@@ -59,8 +59,8 @@ def test_retraining_shows_every_draw_of_both_controls_beside_its_cluster(analysi
 def test_retraining_greys_a_cluster_that_is_not_compared_and_says_why(analysis, controls):
     axis = draw_retraining(analysis, controls, "accuracy").axes[0]
     colors = {line.get_gid(): line.get_color() for line in axis.lines if line.get_gid()}
-    assert colors["cluster-2"] == MISSING
-    assert MISSING not in (colors["cluster-0"], colors["cluster-1"])
+    assert colors["cluster-2"] == NEUTRAL
+    assert NEUTRAL not in (colors["cluster-0"], colors["cluster-1"])
     names = [label.get_text() for label in axis.get_xticklabels()]
     assert names[0].split("\n") == ["0", "45 train, 33 test", "25 normal", "20 disease"]
     assert "not compared" in names[2]

@@ -22,6 +22,8 @@ ARM_NAMES = {"size": "random sets of the same size", "balanced": "random sets wi
 ARM_PLACES = {"size": -0.2, "balanced": 0.2}
 HALF_WIDTH = 0.13  # of a cloud of control points, in clusters
 MOST_CLASSES = 4  # whose counts find room below a cluster
+DARK_SHARE = 0.6  # of the colour scale, beyond which white text is read better
+HIGHEST = 1.02  # upper end of an axis of metrics
 MOST_VALUES = 16  # clusters up to which a heat map can show its values
 METRIC_NAMES = {"auc": "AUC", "f1": "F1"}
 
@@ -50,7 +52,7 @@ def draw_retraining(analysis: Analysis, controls: Controls, metric: str) -> Figu
     for arm in CONTROL_ARMS:
         _draw_clouds(axis, analysis.metric_of_draws(metric, arm), ARM_PLACES[arm], ARM_COLORS[arm], reasons)
     for cluster, value in enumerate(observed):
-        color = MISSING if reasons[cluster] else INK
+        color = NEUTRAL if reasons[cluster] else INK
         axis.plot(cluster, value, "D", color=color, markersize=7, markeredgecolor="white", gid=f"cluster-{cluster}")
         if not np.isfinite(value):
             axis.text(cluster, 0.5, "not defined", transform=axis.get_xaxis_transform(), ha="center", color=NEUTRAL)
@@ -62,7 +64,7 @@ def draw_retraining(analysis: Analysis, controls: Controls, metric: str) -> Figu
     axis.grid(axis="y")
     axis.set_ylabel(f"{metric_name(metric)} on the whole test set")
     axis.set_xlabel("cluster")
-    axis.set_title("Models retrained on clusters and on random sets", pad=24)
+    axis.set_title("Models retrained on clusters and on random sets", pad=38)
     _retraining_legend(axis)
     return figure
 
@@ -142,7 +144,7 @@ def _retraining_legend(axis: Axes) -> None:
         ),
         Line2D([], [], color=INK, linewidth=1.2, label="their mean"),
     ]
-    axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handletextpad=0.4,
+    axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, handletextpad=0.4,
                 columnspacing=1.2)  # fmt: skip
 
 
@@ -210,7 +212,15 @@ def draw_transfer(table: pd.DataFrame, metric: str) -> Figure:
             axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="///", edgecolor=NEUTRAL,
                                      linewidth=0))  # fmt: skip
         if k <= MOST_VALUES:
-            _write_cell(axis, row, column, number, int(images[row, column]), dark=number > (lowest + 1) / 2)
+            _write_cell(
+                axis,
+                row,
+                column,
+                number,
+                int(images[row, column]),
+                dark=number > lowest + DARK_SHARE * (1 - lowest),
+                boxed=bool(few[row, column]),
+            )
     axis.set_xticks(range(k))
     axis.set_yticks(range(k))
     axis.tick_params(length=0)
@@ -224,11 +234,14 @@ def draw_transfer(table: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def _write_cell(axis: Axes, row: int, column: int, value: float, images: int, *, dark: bool) -> None:
+def _write_cell(axis: Axes, row: int, column: int, value: float, images: int, *, dark: bool, boxed: bool) -> None:
+    """Value and number of test images; in a box where lines would cross them."""
     text = f"{value:.3f}" if np.isfinite(value) else "–"
     axis.text(
-        column, row, f"{text}\nn = {images}", ha="center", va="center", fontsize=8.5, color="white" if dark else INK
-    )
+        column, row, f"{text}\nn = {images}", ha="center", va="center", fontsize=8.5,
+        color="white" if dark and not boxed else INK,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2} if boxed else None,
+    )  # fmt: skip
 
 
 def _transfer_note(few: np.ndarray) -> str:
@@ -266,6 +279,7 @@ def draw_baseline(table: pd.DataFrame, metric: str) -> Figure:
     axis.tick_params(axis="x", length=0)
     axis.set_xlim(-0.5, len(clusters) - 0.5)
     axis.margins(y=0.15)
+    axis.set_ylim(top=min(axis.get_ylim()[1], HIGHEST))
     axis.grid(axis="y")
     axis.set_xlabel("cluster (n: test images)")
     axis.set_ylabel(metric_name(metric))

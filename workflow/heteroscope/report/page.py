@@ -183,7 +183,7 @@ def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     return tables.plain_table(
         "Every other backbone and clustering of the study, by the same test; p adjusted over these rows (Holm).",
-        pd.DataFrame(rows),
+        pd.DataFrame(rows)[["backbone", "clustering", "gain", "p", "p_holm", "accuracy_gain", "compared_clusters"]],
     )
 
 

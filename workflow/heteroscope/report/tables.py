@@ -204,7 +204,9 @@ def class_table(classes: pd.DataFrame, counts: pd.DataFrame, patients: dict[str,
     ]
     total = [cell("patients", muted=True), *[cell("", muted=True)] * 3, *(cell(patients.get(p, 0)) for p in parts)]
     return table(
-        "Images by class and part of the split.", ["class", "images", "distinct", "patients", *parts], [*rows, total]
+        "Images by class and part of the split.",
+        ["class", "images", "distinct images", "patients", *parts],
+        [*rows, total],
     )
 
 

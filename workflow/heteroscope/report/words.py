@@ -114,6 +114,4 @@ COLUMNS = {
     "p_holm": "p (Holm)",
     "accuracy_gain": "accuracy gain",
     "compared_clusters": "compared clusters",
-    "groups": "patients",
-    "distinct": "distinct images",
 }

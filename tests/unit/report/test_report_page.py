@@ -1,0 +1,344 @@
+"""The page shows every number of the tables, asks nothing of the network, and trusts no name."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heteroscope import config, provenance, report
+from heteroscope.data.quality import REASONS
+from heteroscope.errors import StoreError
+from heteroscope.evaluation import account, comparison
+from heteroscope.evaluation.verdict import label_test
+from heteroscope.figures import comparison as figures
+from heteroscope.figures.style import save_figure
+from heteroscope.layout import FIGURES_OF_CLUSTERING
+from heteroscope.report import words
+from heteroscope.stages.report import main
+from heteroscope.store import write_json, write_table
+
+NASTY = '<b>disease & "co"</b>'
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+def study_context(clusterings: tuple[str, ...] = ("kmeans-3",), **changes: object) -> config.StudyContext:
+    return config.StudyContext(
+        id="tiny",
+        study=config.Study(
+            title="A tiny study",
+            dataset="eyes",
+            split="holdout",
+            backbones=["small-cnn"],
+            clusterings=list(clusterings),
+            head="linear",
+            controls="few",
+            primary=config.Primary(backbone="small-cnn", clustering="kmeans-3"),
+        ),
+        dataset=config.FolderDataset(adapter="folder", root="eyes", classes={"normal": ["n"], NASTY: ["d"]}),
+        split=config.Split(seed=4711),
+        augmentation=None,
+        backbones={"small-cnn": config.Backbone(model="small-cnn", weights="random", pixels="square")},
+        clusterings={name: config.Clustering(k=3, seed=12) for name in clusterings},
+        head=config.Head(seeds=2),
+        controls=config.Controls(repeats=20, draws=39, min_class=5, min_test=5),
+        **changes,
+    )
+
+
+class Study:
+    """A study's results in a folder, and its page."""
+
+    def __init__(self, folder: Path, analysis, clusterings: tuple[str, ...] = ("kmeans-3",)) -> None:
+        self.folder, self.context = folder, study_context(clusterings)
+        analyses = [self._named(analysis, name) for name in clusterings]
+        controls, metric = self.context.controls, self.context.study.metric
+        self.attributes = pd.DataFrame(
+            {"attribute": ["camera", "age"], "measure": ["Cramér's V", "eta squared"], "association": [0.8123, 0.0456],
+             "p": [0.001, 0.731], "p_holm": [0.002, 0.731], "images": [150, 149], "levels": [3, 61]}
+        )  # fmt: skip
+        self.tables = {
+            "clusters": pd.concat([comparison.cluster_table(a, controls) for a in analyses]),
+            "baseline": pd.concat([comparison.baseline_table(a) for a in analyses]),
+            "transfer": pd.concat([comparison.transfer_table(a, metric) for a in analyses]),
+            "attributes": self.attributes,
+        }
+        for name, table in self.tables.items():
+            write_table(table, folder / f"compare/{name}.csv")
+        split = analysis.assignments[analysis.assignments["view"] == 0]
+        self.document = account.verdict_document(self.context, analyses, self.attributes, split)
+        write_json(self.document, folder / "compare/verdict.json")
+        test = label_test(analysis, seed=0)
+        save_figure(figures.draw_gain(test, self.document["verdict"], 0.05), folder / "compare/gain.png")
+        for name in ("retraining", "transfer", "baseline", "split", *FIGURES_OF_CLUSTERING):
+            (folder / f"compare/{name}.png").write_bytes(PNG)
+        self._write_dataset(analysis)
+        self.plan = [
+            {"backbone": a.backbone, "clustering": a.clustering,
+             "figures": {name: str(folder / f"compare/{name}.png") for name in FIGURES_OF_CLUSTERING}}
+            for a in analyses
+        ]  # fmt: skip
+
+    def _named(self, analysis, clustering: str):
+        return replace(analysis, class_names=["normal", NASTY], clustering=clustering)
+
+    def _write_dataset(self, analysis) -> None:
+        classes = pd.DataFrame(
+            {"class": ["normal", NASTY], "label": [0, 1], "images": [77, 73], "distinct": [76, 71], "groups": [41, 39]}
+        )
+        write_table(classes, self.folder / "dataset/classes.csv")
+        reasons = ["unlabelled"] * 1234 + ["truncated"] * 2
+        rejected = pd.DataFrame({"path": "a.png", "label": "x", "reason": reasons, "detail": ""})
+        write_table(rejected, self.folder / "dataset/rejected.csv")
+        rows = [("class", name, part, 31 + i) for i, (name, part) in enumerate(
+            (name, part) for name in ("normal", NASTY) for part in ("train", "test"))]  # fmt: skip
+        write_table(
+            pd.DataFrame([*rows, ("camera", "A", "train", 999)], columns=["variable", "level", "part", "images"]),
+            self.folder / "counts.csv",
+        )
+
+    def page(self) -> str:
+        main(
+            [
+                *("--context", config.dump(self.context), "--plan", json.dumps(self.plan)),
+                *("--compare", str(self.folder / "compare"), "--dataset", str(self.folder / "dataset")),
+                *("--split-counts", str(self.folder / "counts.csv")),
+                *("--split-figure", str(self.folder / "compare/split.png")),
+                *("--output", str(self.folder / "index.html")),
+            ]
+        )
+        return (self.folder / "index.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, visible text, table cells, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.cells: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.words.append(data)
+        if "td" in self.open:
+            self.cells[-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, analysis) -> Study:
+    return Study(tmp_path_factory.mktemp("study"), analysis)
+
+
+@pytest.fixture(scope="module")
+def raw(study) -> str:
+    return study.page()
+
+
+@pytest.fixture(scope="module")
+def page(raw) -> Page:
+    return Page(raw)
+
+
+def test_page_makes_no_request(raw, page):
+    addresses = [attrs[name] for _, attrs in page.tags for name in ("src", "href", "srcset", "data") if name in attrs]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not re.search(r"url\(|@import|https?://", raw)
+
+
+def test_every_picture_is_inlined_as_it_stands(study, page):
+    pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
+    assert len(pictures) == 4 + 1 + len(FIGURES_OF_CLUSTERING)
+    content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
+    assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
+    assert all(len(alt) > 30 for alt in pictures)
+
+
+def test_every_number_of_the_tables_is_on_the_page(study, page):
+    """Each number of a CSV stands in some cell, to the cell's own precision."""
+    shown = np.array([float(n) for cell in page.cells for n in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", cell)])
+    for name, table in study.tables.items():
+        for column in table.select_dtypes("number"):
+            for value in table[column].dropna().astype(float):
+                tolerance = max(0.00051, 0.0051 * abs(value))
+                assert np.abs(shown - value).min() <= tolerance, (name, column, value)
+
+
+def test_values_stand_in_their_own_row_and_column(study, raw):
+    table = next(t for t in _tables(raw) if "own model" in t[0])
+    clusters = pd.read_csv(study.folder / "compare/clusters.csv")
+    for row, expected in zip(table[1:], clusters.to_dict("records"), strict=True):
+        assert row[1] == f"{expected['accuracy']:.3f} ± {expected['accuracy_sd']:.3f}"
+        assert row[2] == f"{expected['accuracy_size']:.3f} ± {expected['accuracy_size_sd']:.3f}"
+        assert row[3] == f"{expected['accuracy_size_gap']:.3f}"
+        assert float(row[4]) == pytest.approx(expected["accuracy_size_p"], rel=0.01)
+        assert row[6] == f"{expected['accuracy_balanced_gap']:.3f}"
+
+
+def test_transfer_is_a_matrix_of_models_and_test_sets(study, raw):
+    table = next(t for t in _tables(raw) if t[0][1:] == ["on 0", "on 1", "on 2"])
+    expected = pd.read_csv(study.folder / "compare/transfer.csv").set_index(["model", "tested_on"])
+    for model in range(3):
+        for tested in range(3):
+            row = expected.loc[(model, tested)]
+            assert table[1 + model][1 + tested] == f"{row['accuracy']:.3f} ({row['images']})"
+
+
+def _tables(raw: str) -> list[list[list[str]]]:
+    """Tables as rows of texts, the last head row first."""
+    found = []
+    for body in re.findall(r"<table>(.*?)</table>", raw, re.DOTALL):
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall("<tr>(.*?)</tr>", body)]
+        rows = [[html.unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in rows]
+        heads = body.split("</thead>")[0].count("<tr>")
+        found.append(rows[heads - 1 :])
+    return found
+
+
+def test_downloads_are_the_exact_files(study, page):
+    files = {attrs["download"]: attrs["href"] for tag, attrs in page.tags if tag == "a" and "download" in attrs}
+    assert set(files) == {f"{name}.csv" for name in study.tables}
+    for name, address in files.items():
+        content = base64.b64decode(address.removeprefix("data:text/csv;base64,"))
+        assert content == (study.folder / f"compare/{name}").read_bytes()
+
+
+def test_verdict_paragraph_and_warnings_are_shown(study, page):
+    document = study.document
+    assert document["verdict"] in [word.strip() for word in page.words]
+    assert words.ANSWERS[document["verdict"]] in page.text
+    assert document["reason"] in page.text
+    assert document["paragraph"] in page.text
+    assert len(document["warnings"]) >= 2
+    for warning in document["warnings"]:
+        assert warning in page.text.replace(" : ", ": ").replace(" :", ":")
+
+
+def test_names_are_escaped(raw, page):
+    assert "<b>disease" not in raw
+    assert NASTY in page.text
+    assert NASTY in page.cells
+
+
+def test_data_section_counts_classes_parts_and_rejections(page, raw):
+    classes = next(t for t in _tables(raw) if t[0][:3] == ["class", "images", "distinct images"])
+    assert classes[0][4:] == ["train", "test"]
+    assert classes[1] == ["normal", "77", "76", "41", "31", "32"]
+    assert classes[2] == [NASTY, "73", "71", "39", "33", "34"]
+    assert classes[3][4:] == ["45", "30"]
+    rejections = next(t for t in _tables(raw) if t[0] == ["reason", "rows", "meaning"])
+    assert [row[:2] for row in rejections[1:]] == [["unlabelled", "1234"], ["truncated", "2"]]
+    assert "the source has 1386 rows, of which 150 are used and 1236 are not" in page.text
+
+
+def test_what_it_stands_on_names_weights_seeds_and_configuration(study, page):
+    assert "trained (sha256 0123abcd)" in page.text
+    assert "split.seed 4711" in page.text
+    assert "clusterings.kmeans-3.seed 12" in page.text
+    assert "min_class: 5" in page.text
+    assert "0.83" in page.text
+
+
+def test_every_arm_is_explained_and_an_unused_one_is_marked(study, raw, page):
+    assert "(left out)" not in page.text
+    for arm in ("cluster", "size", "balanced", "labels"):
+        assert f"<code>{arm}</code>" in raw
+
+
+def test_links_within_the_page_lead_somewhere(page):
+    known = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    assert {attrs["href"][1:] for tag, attrs in page.tags if tag == "a" and attrs["href"].startswith("#")} <= known
+
+
+def test_primary_analysis_comes_first_and_others_are_sensitivity(tmp_path, analysis):
+    study = Study(tmp_path, analysis, ("kmeans-9", "kmeans-3"))
+    text = Page(study.page()).text
+    assert text.index("small-cnn, kmeans-3 (the verdict rests on this one)") < text.index("small-cnn, kmeans-9")
+    table = next(t for t in _tables(study.page()) if "accuracy gain" in t[0])
+    assert table[1][1] == "kmeans-9"
+    assert float(table[1][3]) == pytest.approx(study.document["sensitivity"][0]["p"], rel=0.01)
+
+
+def test_page_without_a_test_or_rejections_is_whole(tmp_path, analysis):
+    study = Study(tmp_path, replace(analysis, labels=None))
+    write_table(pd.DataFrame(columns=["path", "label", "reason", "detail"]), tmp_path / "dataset/rejected.csv")
+    page = Page(study.page())
+    assert "not assessable" in page.text
+    assert "150 are used and 0 are not" in page.text
+
+
+def test_page_is_the_same_bytes_twice(study, raw):
+    assert study.page() == raw
+
+
+def test_a_missing_figure_is_named(tmp_path, analysis):
+    study = Study(tmp_path, analysis)
+    (tmp_path / "compare/umap.png").unlink()
+    with pytest.raises(StoreError, match=r"umap\.png"):
+        study.page()
+
+
+def test_template_and_captions_stand_in_the_package():
+    folder = Path(report.__file__).parent
+    assert (folder / "template.html.j2").is_file()
+    captions = {path.stem for path in (folder / "captions").glob("*.rst")}
+    tables = {"clusters", "baseline", "transfer", "attributes", "verdict", "retraining", "gain", "split"}
+    assert captions == tables | set(FIGURES_OF_CLUSTERING)
+    assert set(words.FIGURES_OF_CLUSTERING) == set(FIGURES_OF_CLUSTERING)
+
+
+def test_every_reason_of_rejection_is_explained():
+    assert set(words.REJECTIONS) == set(REASONS)
+
+
+def test_a_changed_template_changes_the_digest_of_the_stage(tmp_path, monkeypatch):
+    copy = tmp_path / "heteroscope"
+    shutil.copytree(provenance.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "ROOT", copy)
+
+    def digests() -> dict[str, str]:
+        for cached in (provenance._imported, provenance._parse, provenance._module_digest):
+            cached.cache_clear()
+        return {name: provenance.code_digest(f"heteroscope.stages.{name}") for name in ("report", "compare")}
+
+    before = digests()
+    template = copy / "report/template.html.j2"
+    template.write_text(template.read_text(encoding="utf-8") + "<!-- -->", encoding="utf-8")
+    after = digests()
+    monkeypatch.undo()
+    digests()
+    assert before["report"] != after["report"]
+    assert before["compare"] == after["compare"]
