@@ -26,6 +26,7 @@ SIZES = {
     "mobilenet_v3_small": 64,
     "googlenet": 96,
     "inception_v3": 96,
+    "regnet_y_400mf": 64,
 }
 MEAN, STANDARD_DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

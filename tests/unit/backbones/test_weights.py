@@ -55,6 +55,18 @@ def test_a_whole_networks_state_dict_is_taken_and_its_head_dropped(tmp_path: Pat
         assert all(torch.equal(found[name], network.state_dict()[name]) for name in found)
 
 
+@pytest.mark.parametrize(
+    "model", ["vit_b_16", "efficientnet_b0", "squeezenet1_0", "regnet_y_400mf", "mobilenet_v3_small"]
+)
+def test_whole_networks_of_every_kind_are_taken(model: str, tmp_path: Path) -> None:
+    torch.manual_seed(8)
+    state = build_network(model).state_dict()
+    torch.save(state, tmp_path / "given.pth")
+    found = make(model, str(tmp_path / "given.pth"), tmp_path).network.state_dict()
+    assert len(state) - len(found) == 2, "weight and bias of the head"
+    assert all(torch.equal(found[name], state[name]) for name in found)
+
+
 def test_densenet_files_with_the_old_names_are_taken(tmp_path: Path) -> None:
     state = build_network("densenet121").state_dict()
     old = {

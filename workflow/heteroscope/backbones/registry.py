@@ -63,25 +63,22 @@ def build_backbone(model: str, *, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(model)
-    head = head_name(network)
-    if head is None:  # squeezenet ends in a convolution: what is averaged before it is penultimate
-        network.classifier = nn.AdaptiveAvgPool2d(1)
-    else:
-        parent, _, child = head.rpartition(".")
-        setattr(network.get_submodule(parent), child, nn.Identity())
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:  # squeezenet ends in a convolution, classifier.1: what is averaged before it is penultimate
+        network.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), RemovedHead())
+        return network
+    parent, _, child = linear[-1].rpartition(".")
+    setattr(network.get_submodule(parent), child, RemovedHead())
     return network
 
 
-def head_name(network: nn.Module) -> str | None:
-    """Name of the last linear layer of a whole network, or None where it has none."""
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return linear[-1] if linear else None
+class RemovedHead(nn.Identity):
+    """Stands where a network's classification head was."""
 
 
-def head_prefix(model: str) -> str:
-    """What the names of a model's head parameters begin with; they are no part of a backbone."""
-    with torch.device("meta"):  # names only: no memory, no initialisation
-        return f"{head_name(build_network(model)) or 'classifier.1'}."
+def head_prefix(backbone: nn.Module) -> str:
+    """What the names of the removed head's parameters begin with in files of whole networks."""
+    return next(f"{name}." for name, module in backbone.named_modules() if isinstance(module, RemovedHead))
 
 
 def feature_map_name(network: nn.Module) -> str:

@@ -167,7 +167,7 @@ def _load_into(network: nn.Module, model: str, content: dict[str, Any], path: Pa
     """
     if content.get("model", model) != model:
         raise DataError(f"{path}: holds weights of {content['model']}, not of {model}")
-    prefix = head_prefix(model)
+    prefix = head_prefix(network)
     state = content.get("state_dict", content)
     state = {
         _OLD_DENSENET.sub(r"\1\2", name): tensor
