@@ -129,6 +129,7 @@ def test_damaged_listing_is_named(tmp_path: Path) -> None:
 
 
 def test_imports_nothing_heavy() -> None:
-    code = "import sys, heteroscope.data.listing; print([m for m in ('numpy', 'pandas', 'torch', 'h5py') if m in sys.modules])"
+    heavy = "[name for name in ('numpy', 'pandas', 'torch', 'h5py') if name in sys.modules]"
+    code = f"import sys, heteroscope.data.listing; print({heavy})"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
