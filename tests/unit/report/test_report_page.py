@@ -220,7 +220,7 @@ def test_transfer_is_a_matrix_of_models_and_test_sets(study, raw):
 def _tables(raw: str) -> list[list[list[str]]]:
     """Tables as rows of texts, the last head row first."""
     found = []
-    for body in re.findall(r"<table>(.*?)</table>", raw, re.DOTALL):
+    for body in re.findall(r"<table[^>]*>(.*?)</table>", raw, re.DOTALL):
         rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall("<tr>(.*?)</tr>", body)]
         rows = [[html.unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in rows]
         heads = body.split("</thead>")[0].count("<tr>")

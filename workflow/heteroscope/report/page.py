@@ -106,7 +106,7 @@ def _warning(text: str) -> dict[str, str]:
 
 
 def _figure(path: Path, title: str, caption: str) -> dict[str, str]:
-    return {"name": path.stem, "src": _picture(path), "title": title, "caption": caption}
+    return {"src": _picture(path), "title": title, "caption": caption}
 
 
 def _picture(path: Path) -> str:
@@ -143,7 +143,6 @@ def _data_section(
         "classes": tables.class_table(classes, read_table(split_counts), document["counts"]["patients"]),
         "rejections": tables.rejection_table(rejected) if len(rejected) else None,
         "figure": {
-            "name": "split",
             "src": _picture(split_figure),
             "title": "The split",
             "caption": "How many images of each class, and of each level of what else is known, stand in each part. A"
@@ -174,8 +173,20 @@ def _analysis(entry: dict[str, Any], frames: dict[str, pd.DataFrame], context: S
     }
 
 
-def _published(published: dict[str, Any]) -> dict[str, str]:
-    return {name: tables.number(value) for name, value in published.items()}
+def _published(published: dict[str, Any]) -> str:
+    """The published comparison in a sentence; the paragraph says what it is worth."""
+    value = {name: tables.number(value) for name, value in published.items()}
+    if published["T"] is None:
+        return "The published comparison is not defined here: fewer than two clusters can be compared."
+    text = (
+        f"Over the {value['clusters']} compared clusters the spread of {value['metric']} is T = {value['T']}"
+        f" (p = {value['p_size']} against sets of the same size, {value['p_balanced']} against the same class counts)"
+    )
+    if published["distance_rho"] is not None:
+        text += (
+            f"; the further apart two clusters, the more their models differ by ρ = {value['distance_rho']} (Spearman)"
+        )
+    return f"{text}. This is description, not the verdict."
 
 
 def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -194,9 +205,10 @@ def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, An
         for name, spec in context.backbones.items()
     }
     counts = document["counts"]
+    by_class = counts["training_rows_by_class"]
     rows = {
         "training rows": counts["training_rows"],
-        **{f"training rows of {name}": n for name, n in counts["training_rows_by_class"].items()},
+        **{f"training rows of {name}": by_class[name] for name in context.dataset.class_names},
         "test images also in training": counts["test_images_also_in_training"],
         "test patients also in training": counts["test_patients_also_in_training"],
         "epochs chosen on": f"the {context.head.selection} images",

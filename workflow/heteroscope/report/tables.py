@@ -1,4 +1,4 @@
-"""Tables of the report as plain data: heads, rows of text, a caption, and the exact file to download."""
+"""Tables of the report as plain data: heads, rows of text, and a caption."""
 
 from __future__ import annotations
 
@@ -44,12 +44,7 @@ def cell(text: Any, *, decimals: int | None = None, muted: bool = False) -> Cell
 
 
 def table(
-    caption: str,
-    head: Sequence[str],
-    rows: list[list[Cell]],
-    *,
-    groups: Sequence[tuple[str, int]] = (),
-    source: tuple[str, str] | None = None,
+    caption: str, head: Sequence[str], rows: list[list[Cell]], *, groups: Sequence[tuple[str, int]] = ()
 ) -> Table:
     """A table for the template.
 
@@ -58,14 +53,12 @@ def table(
         head: the columns' names.
         rows: one list of cells a row, as long as the head.
         groups: names over several columns, each with how many it covers.
-        source: name and text of the exact file, which the page carries for download.
     """
     assert all(len(row) == len(head) for row in rows)
     numeric = [any(row[place]["numeric"] for row in rows) for place in range(len(head))]
     columns = [{"text": text, "numeric": right} for text, right in zip(head, numeric, strict=True)]
     spans = [{"text": text, "span": span} for text, span in groups]
-    download = {"name": source[0], "href": data_uri("text/csv", source[1].encode())} if source else None
-    return {"caption": caption, "groups": spans, "head": columns, "rows": rows, "download": download}
+    return {"caption": caption, "groups": spans, "head": columns, "rows": rows}
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -73,13 +66,11 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def plain_table(
-    caption: str, frame: pd.DataFrame, *, source: tuple[str, str] | None = None, names: dict[str, str] | None = None
-) -> Table:
+def plain_table(caption: str, frame: pd.DataFrame) -> Table:
     """A frame as it stands, with readable column names."""
-    head = [(names or {}).get(name) or COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
+    head = [COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
     rows = [[cell(value) for value in row] for row in frame.astype(object).itertuples(index=False, name=None)]
-    return table(caption, head, rows, source=source)
+    return table(caption, head, rows)
 
 
 def of_analysis(frame: pd.DataFrame, backbone: str, clustering: str) -> pd.DataFrame:
@@ -96,23 +87,16 @@ def metrics_in(clusters: pd.DataFrame, first: str) -> list[str]:
 def cluster_overview(clusters: pd.DataFrame) -> Table:
     """What each cluster holds, and the gain of its own head."""
     class_counts = [name for name in clusters.columns if name.startswith("n_")]
-    columns = [
-        "cluster",
-        "size",
-        *class_counts,
-        "within_distance",
-        "test_size",
-        "compared",
-        "gain",
-        "gain_p",
-        "gain_p_holm",
-    ]
-    frame = clusters[columns].astype({"compared": bool})
-    return plain_table(
+    counted = ["cluster", "size", *class_counts]
+    others = ["within_distance", "test_size", "compared", "gain", "gain_p", "gain_p_holm"]
+    frame = clusters[[*counted, *others]].astype({"compared": bool}).astype(object)
+    classes = [name.removeprefix("n_") for name in class_counts]
+    return table(
         "What each cluster holds. Gain: how much lower the log loss of the cluster's own head is than the pooled"
         " head's, on the cluster's test images; its p is from redrawn labels.",
-        frame,
-        names={name: name.removeprefix("n_") for name in class_counts},
+        ["cluster", "all", *classes, *(COLUMNS.get(name, name) for name in others)],
+        [[cell(value) for value in row] for row in frame.itertuples(index=False, name=None)],
+        groups=[("", 1), ("training rows", 1 + len(classes)), ("", len(others))],
     )
 
 
@@ -147,7 +131,7 @@ def baseline_table(baseline: pd.DataFrame) -> Table:
     """The pooled head on the whole test set and on each cluster's test images."""
     metrics = [name.removesuffix("_sd") for name in baseline.columns if name.endswith("_sd")]
     counts = [name for name in baseline.columns if name.startswith("test_") and name != "test_size"]
-    head = ["cluster", "test images", *(name.removeprefix("test_") for name in counts)]
+    head = ["cluster", "all", *(name.removeprefix("test_") for name in counts)]
     rows = [
         [
             cell(str(row["cluster"])),
@@ -161,6 +145,7 @@ def baseline_table(baseline: pd.DataFrame) -> Table:
         " standard deviation over seeds.",
         [*head, *(COLUMNS.get(metric, metric) for metric in metrics)],
         rows,
+        groups=[("", 1), ("test images", 1 + len(counts)), ("", len(metrics))],
     )
 
 

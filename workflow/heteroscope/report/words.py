@@ -102,16 +102,10 @@ REJECTIONS = {
 }
 
 COLUMNS = {
-    "cluster": "cluster",
-    "size": "training rows",
     "within_distance": "distance within",
     "test_size": "test images",
-    "compared": "compared",
-    "gain": "gain of the own head",
     "gain_p": "p",
     "gain_p_holm": "p (Holm)",
     "auc": "AUC",
     "p_holm": "p (Holm)",
-    "accuracy_gain": "accuracy gain",
-    "compared_clusters": "compared clusters",
 }
