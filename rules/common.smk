@@ -1,3 +1,7 @@
+import json
+import re
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
 from heteroscope.config import dump, load

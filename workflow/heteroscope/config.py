@@ -256,7 +256,7 @@ class Augmentation(Closed):
 class Finetune(Closed):
     """How a study trains its own backbone before it is used as a frozen one."""
 
-    on: Literal["backbone", "train"] = Field(
+    share: Literal["backbone", "train"] = Field(
         "backbone", description="the split's share B; `train` makes the verdict not assessable"
     )
     initial: str = Field("random", description="weights to start from: random, a torchvision weight name, or a file")
@@ -531,7 +531,7 @@ def _protocol_problems(config: Config) -> list[str]:
             )
         for part in (part for fused in study.backbones for part in fused.split(FUSION)):
             backbone = config.backbones.get(part)
-            if backbone and backbone.finetune and backbone.finetune.on == "backbone" and split.backbone == 0:
+            if backbone and backbone.finetune and backbone.finetune.share == "backbone" and split.backbone == 0:
                 problems.append(
                     f"studies.{name}: backbone {part!r} is trained on the split's backbone share, but split"
                     f" {study.split!r} has backbone: 0"

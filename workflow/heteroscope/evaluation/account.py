@@ -126,7 +126,7 @@ def _backbone_warnings(context: StudyContext) -> list[str]:
             found.append(
                 f"random weights: {name} ({backbone.model}) was never trained; its numbers say nothing of a real one"
             )
-        elif backbone.finetune and backbone.finetune.on == "train":
+        elif backbone.finetune and backbone.finetune.share == "train":
             found.append(f"trained on the training set: {name} has seen the labels that the test redraws")
         elif backbone.finetune:
             found.append(
@@ -191,8 +191,8 @@ def _published_sentence(published: dict[str, Any]) -> str:
         )
     return (
         f"The published comparison of the retrained models' {published['metric']} differs from random sets of the same"
-        f" size (p = {published['p_size']:.3g}) and of the same class counts (p = {published['p_balanced']:.3g}); that is"
-        " description only, since compact clusters differ from random sets in any collection."
+        f" size (p = {published['p_size']:.3g}) and of the same class counts (p = {published['p_balanced']:.3g});"
+        " that is description only, since compact clusters differ from random sets in any collection."
     )
 
 

@@ -80,7 +80,7 @@ def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
 def not_assessable(context: StudyContext, test: LabelTest | None) -> str | None:
     """Why the study cannot answer at all, or None."""
     backbones = [context.backbones[part] for part in context.study.primary.backbone.split("+")]
-    if any(backbone.finetune and backbone.finetune.on == "train" for backbone in backbones):
+    if any(backbone.finetune and backbone.finetune.share == "train" for backbone in backbones):
         return "the backbone was trained on the images whose labels the test redraws"
     if test is None:
         return "the study leaves out the arm `labels`, which alone can tell"
