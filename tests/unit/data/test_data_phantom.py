@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from heteroscope.config import PhantomDataset
+from heteroscope.data.fundus import LOOKS, draw_fundus
+from heteroscope.data.phantom import generate, population
+
+
+def spec(truth: str, **options: object) -> PhantomDataset:
+    return PhantomDataset(adapter="phantom", truth=truth, **options)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("truth", ["homogeneous", "benign", "planted"])
+def test_patients_have_two_eyes_one_site_and_one_label(truth: str) -> None:
+    table = population(spec(truth, patients=200, sites=4))
+    assert len(table) == 400
+    by_patient = table.groupby("patient")
+    assert (by_patient.size() == 2).all()
+    assert (by_patient["eye"].nunique() == 2).all()
+    constant = by_patient[["label", "site", "camera", "exudates", "haemorrhages"]].nunique()
+    assert (constant == 1).all(axis=None)
+    counts = table.groupby(["site", "label"]).size()
+    assert counts.min() == counts.max()  # classes are balanced within every site
+    assert len(counts) == 2 * (1 if truth == "homogeneous" else 4)
+
+
+@pytest.mark.parametrize("truth", ["homogeneous", "benign", "planted"])
+def test_one_feature_is_the_class_and_the_other_a_coin_flip(truth: str) -> None:
+    table = population(spec(truth, patients=2000, sites=3, seed=1)).query("eye == 'left'")
+    diseased = table["label"] == "disease"
+    for site, rows in table.groupby("site"):
+        cue = "haemorrhages" if truth == "planted" and site == "site-3" else "exudates"
+        other = {"haemorrhages": "exudates", "exudates": "haemorrhages"}[cue]
+        assert (rows["cue"] == cue).all()
+        assert (rows[cue] == diseased[rows.index]).all()
+        assert abs(rows[other].mean() - 0.5) < 0.08
+        assert abs(np.corrcoef(rows[other], diseased[rows.index])[0, 1]) < 0.15
+
+
+def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        generate(spec("planted", patients=8, size=32, seed=seed), tmp_path / name)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert files(tmp_path / "a") != files(tmp_path / "c")
+
+
+def test_an_older_phantom_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    generate(spec("planted", patients=12, size=32), tmp_path)
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    generate(spec("homogeneous", patients=8, size=32), tmp_path)
+    named = pd.read_csv(tmp_path / "phantom.csv")["path"].tolist()
+    assert sorted(files(tmp_path)) == sorted([*named, "phantom.csv", "mine.png"])
+
+
+def drawn(seed: int, site: int, **features: bool) -> np.ndarray:
+    present = {"exudates": False, "haemorrhages": False} | features
+    return draw_fundus(64, LOOKS[site], right_eye=True, rng=np.random.default_rng(seed), **present).astype(int)
+
+
+@pytest.mark.parametrize("site", range(4))
+def test_lesions_brighten_or_darken_what_is_drawn(site: int) -> None:
+    plain = np.mean([drawn(seed, site) for seed in range(12)], axis=0)
+    bright = np.mean([drawn(seed, site, exudates=True) for seed in range(12)], axis=0)
+    dark = np.mean([drawn(seed, site, haemorrhages=True) for seed in range(12)], axis=0)
+    inner = np.s_[14:50, 14:50, 1]  # green, inside every field of view
+    assert bright[inner].mean() > plain[inner].mean() + 0.5
+    assert dark[inner].mean() < plain[inner].mean() - 0.5
+
+
+def test_anatomy_disc_is_bright_on_its_side_and_the_surround_is_black() -> None:
+    for right in (True, False):
+        picture = draw_fundus(
+            96, LOOKS[0], right_eye=right, exudates=False, haemorrhages=False, rng=np.random.default_rng(3)
+        ).astype(float)
+        assert picture[:6].max() < 10
+        assert picture[:, :, 0].mean() > picture[:, :, 1].mean() > picture[:, :, 2].mean()  # reddish orange
+        green = picture[:, :, 1]
+        column = np.unravel_index(green.argmax(), green.shape)[1]
+        assert (column > 48) == right
+
+
+def test_sites_look_different_and_homogeneous_ones_do_not(tmp_path: Path) -> None:
+    generate(spec("benign", patients=24, size=32), tmp_path)
+    table = pd.read_csv(tmp_path / "phantom.csv")
+    table["mean"] = [np.asarray(Image.open(tmp_path / path)).mean() for path in table["path"]]
+    first, second = (rows["mean"] for _, rows in table.groupby("site"))
+    assert first.max() < second.min()
+    assert table.groupby("label")["mean"].mean().diff().abs().max() < 0.2 * (second.mean() - first.mean())
