@@ -67,10 +67,26 @@ def test_retraining_greys_a_cluster_that_is_not_compared_and_says_why(analysis, 
     assert "3 training" in names[2]
 
 
+def test_retraining_frames_what_is_compared_and_writes_what_lies_beyond(analysis, controls):
+    wrong = analysis.arms["cluster"][2]
+    flipped = dataclasses.replace(wrong, probability=wrong.probability[..., ::-1])
+    arms = analysis.arms | {"cluster": [*analysis.arms["cluster"][:2], flipped]}
+    axis = draw_retraining(dataclasses.replace(analysis, arms=arms), controls, "accuracy").axes[0]
+    low, high = axis.get_ylim()
+    label = analysis.test["label"].to_numpy()
+    compared = [
+        accuracy_of(one, label) for runs in arms.values() for cluster in (0, 1) for one in runs[cluster].probability
+    ]
+    assert low < min(compared) < max(compared) < high < 1.1
+    beyond = accuracy_of(flipped.probability[0], label)
+    assert beyond < low
+    assert [text.get_text() for text in axis.texts] == [f"↓ {beyond:.3f}"]
+
+
 def test_reasons_name_the_count_that_is_short(analysis, controls):
-    assert reasons_against(analysis, controls) == ["", "", "3 training images of disease (of 5)"]
+    assert reasons_against(analysis, controls) == ["", "", "3 training images of disease (5 needed)"]
     lenient = controls.model_copy(update={"min_class": 3})
-    assert reasons_against(analysis, lenient) == ["", "", "2 test images (of 5)"]
+    assert reasons_against(analysis, lenient) == ["", "", "2 test images (5 needed)"]
 
 
 def test_reasons_agree_with_eligibility_for_many_thresholds(analysis, controls):

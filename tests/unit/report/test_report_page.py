@@ -297,7 +297,7 @@ def test_page_without_a_test_or_rejections_is_whole(tmp_path, analysis):
     write_table(pd.DataFrame(columns=["path", "label", "reason", "detail"]), tmp_path / "dataset/rejected.csv")
     page = Page(study.page())
     assert "not assessable" in page.text
-    assert "150 are used and 0 are not" in page.text
+    assert "150 rows, all of which are used" in page.text
 
 
 def test_page_is_the_same_bytes_twice(study, raw):

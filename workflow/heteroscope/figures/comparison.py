@@ -38,7 +38,7 @@ def draw_retraining(analysis: Analysis, controls: Controls, metric: str) -> Figu
     """Each cluster's own model among the models of its controls, on the whole test set.
 
     A point is one random draw, the mean over its seeds; the diamond is the cluster. Clusters that are not compared are
-    grey, with the reason below them.
+    grey, with the reason below them. The axis spans what is compared; a grey diamond beyond it is written at its end.
 
     Args:
         analysis: the runs of one backbone and clustering.
@@ -49,13 +49,15 @@ def draw_retraining(analysis: Analysis, controls: Controls, metric: str) -> Figu
     reasons = reasons_against(analysis, controls)
     figure = Figure(figsize=(_width(analysis.k), 4.6), layout="constrained")
     axis = figure.subplots()
+    draws = {arm: analysis.metric_of_draws(metric, arm) for arm in CONTROL_ARMS}
     for arm in CONTROL_ARMS:
-        _draw_clouds(axis, analysis.metric_of_draws(metric, arm), ARM_PLACES[arm], ARM_COLORS[arm], reasons)
+        _draw_clouds(axis, draws[arm], ARM_PLACES[arm], ARM_COLORS[arm], reasons)
     for cluster, value in enumerate(observed):
         color = NEUTRAL if reasons[cluster] else INK
         axis.plot(cluster, value, "D", color=color, markersize=7, markeredgecolor="white", gid=f"cluster-{cluster}")
-        if not np.isfinite(value):
-            axis.text(cluster, 0.5, "not defined", transform=axis.get_xaxis_transform(), ha="center", color=NEUTRAL)
+    _frame_compared(axis, np.vstack([observed, *draws.values()])[:, [not reason for reason in reasons]])
+    for cluster, value in enumerate(observed):
+        _write_unseen(axis, cluster, value)
     axis.set_xticks(range(analysis.k), _cluster_labels(analysis, reasons))
     for tick, reason in zip(axis.get_xticklabels(), reasons, strict=True):
         tick.set_color(NEUTRAL if reason else INK)
@@ -67,6 +69,24 @@ def draw_retraining(analysis: Analysis, controls: Controls, metric: str) -> Figu
     axis.set_title("Models retrained on clusters and on random sets", pad=38)
     _retraining_legend(axis)
     return figure
+
+
+def _frame_compared(axis: Axes, values: np.ndarray) -> None:
+    """Fit the axis to these values; where there are none, it stays as it is."""
+    known = values[np.isfinite(values)]
+    if len(known):
+        margin = max(0.08 * np.ptp(known), 0.01)
+        axis.set_ylim(known.min() - margin, known.max() + margin)
+
+
+def _write_unseen(axis: Axes, cluster: int, value: float) -> None:
+    """In words what no mark shows: a value that is not defined or lies beyond the axis."""
+    low, high = axis.get_ylim()
+    if low <= value <= high:
+        return
+    place, alignment, arrow = (0.02, "bottom", "↓ ") if value < low else (0.98, "top", "↑ ")
+    text = f"{arrow}{value:.3f}" if np.isfinite(value) else "not defined"
+    axis.text(cluster, place, text, transform=axis.get_xaxis_transform(), ha="center", va=alignment, color=NEUTRAL)
 
 
 def reasons_against(analysis: Analysis, controls: Controls) -> list[str]:
@@ -82,11 +102,11 @@ def reasons_against(analysis: Analysis, controls: Controls) -> list[str]:
         rarest = int(counts.argmin())
         if counts[rarest] < controls.min_class:
             reasons.append(
-                f"{counts[rarest]} training images of {analysis.class_names[rarest]} (of {controls.min_class})"
+                f"{counts[rarest]} training images of {analysis.class_names[rarest]} ({controls.min_class} needed)"
             )
         else:
             tested = int((analysis.test["cluster"] == cluster).sum())
-            reasons.append(f"{tested} test images (of {controls.min_test})")
+            reasons.append(f"{tested} test images ({controls.min_test} needed)")
     return reasons
 
 

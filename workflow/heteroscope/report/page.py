@@ -85,8 +85,8 @@ def page_data(
         "analyses": [_analysis(entry, frames, context) for entry in _primary_first(plan, context)],
         "published": _published(document["published_comparison"]),
         "attributes": tables.plain_table(
-            "What goes with the clusters: 0 is nothing at all, 1 is complete agreement. The p is from exchanging whole"
-            " patients, adjusted over the rows. A correlate is not a cause.",
+            "How far each attribute goes with the clusters: 0 is not at all, 1 is completely. The p is from exchanging"
+            " whole patients; Holm adjusts it over the rows. A correlate is not a cause.",
             frames["attributes"],
         ),
         "downloads": [_download(compare / f"{name}.csv") for name in TABLES],
@@ -183,9 +183,8 @@ def _published(published: dict[str, Any]) -> str:
         f" (p = {value['p_size']} against sets of the same size, {value['p_balanced']} against the same class counts)"
     )
     if published["distance_rho"] is not None:
-        text += (
-            f"; the further apart two clusters, the more their models differ by ρ = {value['distance_rho']} (Spearman)"
-        )
+        rho = value["distance_rho"]
+        text += f"; distances of the centroids and differences of the models go together with Spearman's ρ = {rho}"
     return f"{text}. This is description, not the verdict."
 
 
