@@ -54,10 +54,11 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
 
 def test_an_older_phantom_is_removed_and_nothing_else(tmp_path: Path) -> None:
     generate(spec("planted", patients=12, size=32), tmp_path)
-    (tmp_path / "mine.png").write_bytes(b"mine")
+    (tmp_path / "site-1" / "mine.png").write_bytes(b"mine")
+    (tmp_path / "phantom.csv").unlink()  # as the workflow does before the job
     generate(spec("homogeneous", patients=8, size=32), tmp_path)
     named = pd.read_csv(tmp_path / "phantom.csv")["path"].tolist()
-    assert sorted(files(tmp_path)) == sorted([*named, "phantom.csv", "mine.png"])
+    assert sorted(files(tmp_path)) == sorted([*named, "phantom.csv", "site-1/mine.png"])
 
 
 def drawn(seed: int, site: int, **features: bool) -> np.ndarray:

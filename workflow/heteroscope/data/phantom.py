@@ -12,7 +12,6 @@ is a coin flip a patient.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +83,7 @@ def population(spec: PhantomDataset) -> pd.DataFrame:
 
 
 def _remove_older(root: Path) -> None:
-    """Remove the photographs that an older table names, and no other file."""
-    table = root / PHANTOM_TABLE
-    if table.is_file():
-        with table.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                (root / row["path"]).unlink(missing_ok=True)
+    """Remove the photographs of an older phantom, known by their names, and no other file."""
+    for eye in EYES:
+        for path in root.glob(f"site-[1-4]/p[0-9][0-9][0-9][0-9][0-9]_{eye}.png"):
+            path.unlink()
