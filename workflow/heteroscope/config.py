@@ -346,6 +346,11 @@ class Head(Closed):
     """The classifier that is trained on an embedding."""
 
     trainable: Literal["head"] = "head"
+    standardize: bool = Field(
+        True,
+        description="give every feature mean 0 and spread 1 over the training rows, so that small clusters' heads, which"
+        " take fewer steps, converge too; the published protocol did not",
+    )
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

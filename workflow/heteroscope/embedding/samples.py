@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,13 @@ class Samples:
     def rows(self, part: str) -> np.ndarray:
         """Row numbers of a part of the split."""
         return np.flatnonzero(self.part == part)
+
+    def standardized(self) -> Samples:
+        """The same rows with every feature of mean 0 and spread 1 over the original training images."""
+        train = self.features[(self.part == "train") & (self.view == 0)]
+        mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+        spread[spread < 1e-8 * max(spread.max(), 1e-30)] = 1.0  # a constant feature stays constant
+        return replace(self, features=((self.features - mean) / spread).astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.image_id)

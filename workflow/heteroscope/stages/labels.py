@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
     samples = load_samples(args.embeddings, args.views, args.split)
+    samples = samples.standardized() if head.standardize else samples
     cluster = align(samples, store.read_table(args.assignments), args.assignments)["cluster"].to_numpy()
     reduced = store.read_embeddings([args.reduced], "reduced")
     coordinates = reduced.features[reduced.rows(samples.image_id.tolist(), samples.view.tolist())]

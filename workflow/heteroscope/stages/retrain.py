@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
     samples = load_samples(args.embeddings, args.views, args.split)
+    samples = samples.standardized() if head.standardize else samples
     cluster = align(samples, store.read_table(args.assignments), args.assignments)["cluster"].to_numpy()
     test_images = samples.image_id[samples.rows("test")].tolist()
 

@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     head = config.parse(config.Head, args.head)
     samples = load_samples(args.embeddings, args.views, args.split)
+    samples = samples.standardized() if head.standardize else samples
     trained = train_baseline(samples, head, threads=args.threads)
     probability = trained.probabilities(samples.features[samples.rows("test")])[:, 0]
     store.write_table(prediction_table(samples, probability), args.predictions)
