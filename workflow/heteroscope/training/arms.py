@@ -15,7 +15,6 @@ from heteroscope.evaluation.label_rule import fit_shared_rule, redraw_labels
 from heteroscope.evaluation.runs import ArmRuns, LabelRuns
 from heteroscope.training.heads import Group, TrainedHeads, train_heads
 
-
 # the pooled head's stream of initialisations and orders: beyond any cluster's number
 POOLED = 1_000_000
 
@@ -27,8 +26,8 @@ def selection_rows(samples: Samples, head: Head) -> np.ndarray:
 
 def train_baseline(samples: Samples, head: Head, *, threads: int) -> TrainedHeads:
     """The pooled head on all training rows, once a seed: groups are seeds, one member each."""
-    groups = [Group(samples.rows("train"), seed, POOLED) for seed in range(head.seeds)]
-    return _train(samples, samples.label[None], groups, head, threads)
+    groups = _seeds(samples.rows("train"), POOLED, head)
+    return _train(samples, samples.label[None], groups, selection_rows(samples, head), head, threads)
 
 
 def retrain_cluster(samples: Samples, cluster: np.ndarray, number: int, head: Head, *, threads: int) -> ArmRuns:
@@ -86,25 +85,28 @@ def retrain_on_redrawn_labels(
     # a view has its image's label
     image = pd.Index(samples.image_id[original]).get_indexer(pd.Index(samples.image_id))
     labels = np.stack([observed, *drawn])[:, image]
-    test = samples.rows("test")
-    compared = _comparable(samples, cluster, k, controls)
-    streams = [*compared, POOLED]
-    rows = {c: _members(samples, cluster, c) for c in compared} | {POOLED: samples.rows("train")}
-    groups = [Group(rows[stream], seed, stream) for stream in streams for seed in range(head.seeds)]
-    trained = _train(samples, labels, groups, head, threads)
-    losses = np.full((len(streams), len(labels), len(test)), np.nan)
-    hits = losses.copy()
-    for place, stream in enumerate(streams):
-        mine = np.arange(len(test)) if stream == POOLED else np.flatnonzero(cluster[test] == stream)
-        heads = trained.take(slice(place * head.seeds, (place + 1) * head.seeds))
-        probability = heads.probabilities(samples.features[test[mine]])
-        losses[place][:, mine] = metrics.log_losses(probability, labels[:, test[mine]]).mean(axis=0)
-        hits[place][:, mine] = metrics.correct(probability, labels[:, test[mine]]).mean(axis=0)
+    test, chosen_by = samples.rows("test"), selection_rows(samples, head)
+    pooled = _train(samples, labels, _seeds(samples.rows("train"), POOLED, head), chosen_by, head, threads)
+    pooled_loss, pooled_correct = _scores(pooled, samples, test, labels)
+    own_loss, own_correct = np.full_like(pooled_loss, np.nan), np.full_like(pooled_correct, np.nan)
+    for number in _comparable(samples, cluster, k, controls):
+        # the head of a cluster is for its images: they choose its epoch, where there are enough of them
+        mine = chosen_by[cluster[chosen_by] == number]
+        own = _train(
+            samples,
+            labels,
+            _seeds(_members(samples, cluster, number), number, head),
+            mine if len(mine) >= controls.min_test else chosen_by,
+            head,
+            threads,
+        )
+        columns = np.flatnonzero(cluster[test] == number)
+        own_loss[:, columns], own_correct[:, columns] = _scores(own, samples, test[columns], labels)
     return LabelRuns(
-        pooled_loss=losses[-1],
-        own_loss=_merge(losses[:-1]),
-        pooled_correct=hits[-1],
-        own_correct=_merge(hits[:-1]),
+        pooled_loss=pooled_loss,
+        own_loss=own_loss,
+        pooled_correct=pooled_correct,
+        own_correct=own_correct,
         eligible=np.stack([_eligible(samples, cluster, label, k, controls) for label in labels]),
         cluster=cluster[test],
         rule={
@@ -116,10 +118,17 @@ def retrain_on_redrawn_labels(
     )
 
 
-def _merge(values: np.ndarray) -> np.ndarray:
-    """The one cluster's value that each test image has: (clusters, draws, n) → (draws, n)."""
-    known = np.isfinite(values)
-    return np.where(known.any(axis=0), np.where(known, values, 0.0).sum(axis=0), np.nan)
+def _seeds(rows: np.ndarray, stream: int, head: Head) -> list[Group]:
+    """The same training once a seed."""
+    return [Group(rows, seed, stream) for seed in range(head.seeds)]
+
+
+def _scores(
+    heads: TrainedHeads, samples: Samples, rows: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log loss and hits of heads (seeds, draws) on rows, each a mean over seeds: (draws, rows)."""
+    probability, label = heads.probabilities(samples.features[rows]), labels[:, rows]
+    return metrics.log_losses(probability, label).mean(axis=0), metrics.correct(probability, label).mean(axis=0)
 
 
 def _members(samples: Samples, cluster: np.ndarray, number: int) -> np.ndarray:
@@ -148,8 +157,9 @@ def _eligible(samples: Samples, cluster: np.ndarray, label: np.ndarray, k: int, 
 
 
 def _run_parts(samples: Samples, parts: Sequence[np.ndarray], number: int, head: Head, threads: int) -> ArmRuns:
-    groups = [Group(part, seed, number) for part in parts for seed in range(head.seeds)]
-    trained = _train(samples, samples.label[None], groups, head, threads)
+    groups = [group for part in parts for group in _seeds(part, number, head)]
+    # clusters and random parts are compared on the common test set: the common selection rows choose their epochs
+    trained = _train(samples, samples.label[None], groups, selection_rows(samples, head), head, threads)
     probability = trained.probabilities(samples.features[samples.rows("test")])[:, 0]
     classes = len(samples.class_names)
     return ArmRuns(
@@ -160,12 +170,14 @@ def _run_parts(samples: Samples, parts: Sequence[np.ndarray], number: int, head:
     )
 
 
-def _train(samples: Samples, labels: np.ndarray, groups: Sequence[Group], head: Head, threads: int) -> TrainedHeads:
+def _train(
+    samples: Samples, labels: np.ndarray, groups: Sequence[Group], selection: np.ndarray, head: Head, threads: int
+) -> TrainedHeads:
     return train_heads(
         samples.features,
         labels,
         groups,
-        selection=selection_rows(samples, head),
+        selection=selection,
         spec=head,
         classes=len(samples.class_names),
         threads=threads,

@@ -62,10 +62,6 @@ class TrainedHeads:
     best_epoch: np.ndarray
     history: np.ndarray
 
-    def take(self, groups: slice) -> TrainedHeads:
-        """The heads of some groups."""
-        return TrainedHeads(self.weight[groups], self.best_epoch[groups], self.history[:, groups])
-
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities (groups, members, n, classes) float32 of features (n, d)."""
         groups, members, outputs, _ = self.weight.shape
