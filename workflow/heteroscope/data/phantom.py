@@ -1,8 +1,9 @@
 """The phantom: a population of patients at several sites, photographed, with a known truth.
 
 Every patient belongs to one site and one class and has two photographs, one an eye. Two kinds of
-lesions are drawn: exudates (bright) and haemorrhages (dark). One of them is the class's cue; the other
-is a coin flip a patient.
+lesions are drawn: exudates (bright) and haemorrhages (dark). One of them is the class's cue: all of the
+diseased have it and none of the healthy. The other one is seen in few of the diseased and in most of
+the healthy, so that a rule learnt where it is the cue misleads where it is not.
 
 - `homogeneous`: one look, and exudates are the cue.
 - `benign`: sites look different, and exudates are the cue everywhere.
@@ -25,6 +26,8 @@ from heteroscope.data.sources import PHANTOM_TABLE
 from heteroscope.store import write_table
 
 EYES = ("left", "right")
+OTHER_LESION_DISEASED = 0.25
+OTHER_LESION_HEALTHY = 0.75
 
 
 def generate(spec: PhantomDataset, root: Path) -> None:
@@ -67,7 +70,7 @@ def population(spec: PhantomDataset) -> pd.DataFrame:
     for patient, number in enumerate(rng.permutation(spec.patients)):
         # The random number decides site and class, so that both are balanced and unrelated to the order.
         site, diseased = int(number % sites), bool((number // sites) % 2)
-        other = bool(rng.integers(2))
+        other = bool(rng.random() < (OTHER_LESION_DISEASED if diseased else OTHER_LESION_HEALTHY))
         by_exudates = spec.truth != "planted" or site < sites / 2
         person = {
             "label": words[diseased],
