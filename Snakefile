@@ -3,7 +3,7 @@ from snakemake.utils import min_version
 min_version("9.5")
 
 
-if not config:
+if not workflow.config_settings.configfiles:
 
     configfile: "config/config.yaml"
 

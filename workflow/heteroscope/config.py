@@ -348,8 +348,8 @@ class Head(Closed):
     trainable: Literal["head"] = "head"
     standardize: bool = Field(
         True,
-        description="give every feature mean 0 and spread 1 over the training rows, so that small clusters' heads, which"
-        " take fewer steps, converge too; the published protocol did not",
+        description="give every feature mean 0 and spread 1 over the training rows, so that the heads of small"
+        " clusters, which take fewer steps, converge too; the published protocol did not",
     )
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
