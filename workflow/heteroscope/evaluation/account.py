@@ -190,9 +190,9 @@ def _published_sentence(published: dict[str, Any]) -> str:
             "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
         )
     return (
-        f"The published comparison of the retrained models' {published['metric']} differs from random sets of the same"
-        f" size (p = {published['p_size']:.3g}) and of the same class counts (p = {published['p_balanced']:.3g});"
-        " that is description only, since compact clusters differ from random sets in any collection."
+        f"As description only: spread of the retrained models' {published['metric']} against random sets of the same size,"
+        f" p = {published['p_size']:.3g}, and of the same class counts, p = {published['p_balanced']:.3g}. Compact clusters"
+        " may differ from random sets in any collection, and clusters with rules of their own may not."
     )
 
 
