@@ -2,23 +2,6 @@ localrules:
     weights,  # the submitting host may have a network where the compute nodes have none
 
 
-def finetune_augmentation(wildcards):
-    name = layout.config.backbones[wildcards.backbone].finetune.augmentation
-    return dump(layout.config.augmentations.get(name))
-
-
-def weights_entry(wildcards):
-    return dump(layout.weights_spec(wildcards.backbone))
-
-
-def pixels_of(wildcards):
-    return [layout.pixels(wildcards.dataset, wildcards.backbone)]
-
-
-def trained_backbones():
-    return [name for name in layout.config.backbones if layout.is_trained(name)]
-
-
 rule weights:
     output:
         weights="results/weights/{backbone}.pt",
@@ -33,7 +16,7 @@ rule weights:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        spec=weights_entry,
+        spec=lambda wildcards: dump(layout.weights_spec(wildcards.backbone)),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.weights"),
     shell:
@@ -44,8 +27,8 @@ rule weights:
 
 rule finetune:
     input:
-        pixels=untracked(pixels_of),
-        pixel_digests=digests_of(pixels_of),
+        pixels=untracked(layout.pixels_of),
+        pixel_digests=digests_of(layout.pixels_of),
         split="results/split/{dataset}/{split}.parquet",
         weights="results/weights/{backbone}.pt",
     output:
@@ -56,7 +39,7 @@ rule finetune:
     benchmark:
         "results/benchmarks/finetune/{dataset}/{backbone}/{split}.tsv"
     wildcard_constraints:
-        backbone=one_of(trained_backbones()),
+        backbone=one_of(layout.trained()),
     conda:
         "../envs/torch.yaml"
     threads: layout.config.threads
@@ -66,7 +49,7 @@ rule finetune:
         gpu=1,
     params:
         spec=entry("backbones", "backbone"),
-        augmentation=finetune_augmentation,
+        augmentation=lambda wildcards: dump(layout.finetune_augmentation(wildcards.backbone)),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.finetune"),
     shell:

@@ -1,12 +1,12 @@
 rule cluster:
     input:
-        embeddings=untracked(embeddings_of),
-        embedding_digests=digests_of(embeddings_of),
-        views=untracked(views_of),
-        view_digests=digests_of(views_of),
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
         images="results/dataset/{dataset}/images.parquet",
-        pixels=untracked(pixels_of),
+        pixels=untracked(layout.pixels_of),
     output:
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
         distances="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/distances.csv",
@@ -17,35 +17,55 @@ rule cluster:
             caption="../workflow/heteroscope/report/captions/centroid-distances.rst",
             category="Clusters",
             subcategory="{dataset}",
-            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "centroid distances"},
+            labels={
+                "backbone": "{backbone}",
+                "clustering": "{clustering}",
+                "figure": "centroid distances",
+            },
         ),
         pca=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/pca.png",
             caption="../workflow/heteroscope/report/captions/pca.rst",
             category="Clusters",
             subcategory="{dataset}",
-            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "PCA"},
+            labels={
+                "backbone": "{backbone}",
+                "clustering": "{clustering}",
+                "figure": "PCA",
+            },
         ),
         umap=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/umap.png",
             caption="../workflow/heteroscope/report/captions/umap.rst",
             category="Clusters",
             subcategory="{dataset}",
-            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "UMAP"},
+            labels={
+                "backbone": "{backbone}",
+                "clustering": "{clustering}",
+                "figure": "UMAP",
+            },
         ),
         dendrogram=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/dendrogram.png",
             caption="../workflow/heteroscope/report/captions/dendrogram.rst",
             category="Clusters",
             subcategory="{dataset}",
-            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "dendrogram"},
+            labels={
+                "backbone": "{backbone}",
+                "clustering": "{clustering}",
+                "figure": "dendrogram",
+            },
         ),
         exemplars=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/exemplars.png",
             caption="../workflow/heteroscope/report/captions/exemplars.rst",
             category="Clusters",
             subcategory="{dataset}",
-            labels={"backbone": "{backbone}", "clustering": "{clustering}", "figure": "exemplars"},
+            labels={
+                "backbone": "{backbone}",
+                "clustering": "{clustering}",
+                "figure": "exemplars",
+            },
         ),
     log:
         "results/logs/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}.log",

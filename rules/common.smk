@@ -1,5 +1,7 @@
+import inspect
 import json
 import re
+import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -8,7 +10,7 @@ from heteroscope.config import dump, load
 from heteroscope.data.listing import update_listing
 from heteroscope.errors import UserError
 from heteroscope.layout import Layout
-from heteroscope.provenance import code_digest
+from heteroscope.provenance import ROOT, code_digest
 
 
 def checked_layout():
@@ -28,26 +30,20 @@ def entry(section, wildcard):
     return lambda wildcards: dump(getattr(layout.config, section)[wildcards[wildcard]])
 
 
-def augmentation_entry(wildcards):
-    return dump(layout.config.augmentations[wildcards.augmentation])
+def of(method):
+    """An input or params function: a method of the layout, given the wildcards that its parameters are named after."""
+    names = inspect.signature(method).parameters
+    return lambda wildcards: method(**{name: wildcards[name] for name in names if name in wildcards.keys()})
 
 
-def embeddings_of(wildcards):
-    return layout.embeddings_of(wildcards.dataset, wildcards.backbone, wildcards.split)
-
-
-def views_of(wildcards):
-    return layout.views_of(wildcards.dataset, wildcards.backbone, wildcards.split, wildcards.augmentation)
-
-
-def digests_of(files_of):
+def digests_of(method):
     """An input function: the digests that stand for large files in the DAG."""
-    return lambda wildcards: [f"{path}.digest" for path in files_of(wildcards)]
+    return lambda wildcards: [f"{path}.digest" for path in of(method)(wildcards)]
 
 
-def untracked(files_of):
+def untracked(method):
     """An input function: large files whose times mean nothing; their digests are tracked instead."""
-    return lambda wildcards: [ancient(path) for path in files_of(wildcards)]
+    return lambda wildcards: [ancient(path) for path in of(method)(wildcards)]
 
 
 def memory(mebibytes):
@@ -62,6 +58,10 @@ def one_of(ids):
 
 layout = checked_layout()
 threads_flag = f"--threads {layout.config.threads}"
+TABLES = ["clusters", "baseline", "transfer", "attributes"]
+
+# jobs run the package whose code was digested here; a conda environment does not hold it
+shell.prefix("export PYTHONPATH=" + shlex.quote(str(ROOT.parent)) + "${{PYTHONPATH:+:$PYTHONPATH}}; ")
 
 
 wildcard_constraints:

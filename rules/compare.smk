@@ -1,31 +1,8 @@
-TABLES = ["clusters", "baseline", "transfer", "attributes"]
-
-
-def study_of(wildcards):
-    return layout.config.studies[wildcards.study]
-
-
-def images_of_study(wildcards):
-    return layout.images(study_of(wildcards).dataset)
-
-
-def split_of_study(wildcards):
-    return f"results/split/{study_of(wildcards).dataset}/{study_of(wildcards).split}.parquet"
-
-
-def context_of(wildcards):
-    return dump(layout.context(wildcards.study))
-
-
-def plan_of(wildcards):
-    return json.dumps(layout.analyses(wildcards.study))
-
-
 rule compare:
     input:
-        files=lambda wildcards: layout.compared_files(wildcards.study),
-        images=images_of_study,
-        split=split_of_study,
+        files=of(layout.compared_files),
+        images=of(layout.images_of_study),
+        split=of(layout.split_of_study),
     output:
         clusters=report(
             "results/compare/{study}/clusters.csv",
@@ -55,7 +32,11 @@ rule compare:
             subcategory="{study}",
             labels={"result": "attributes table"},
         ),
-        other_formats=expand("results/compare/{{study}}/{table}.{ending}", table=TABLES, ending=["md", "tex"]),
+        other_formats=expand(
+            "results/compare/{{study}}/{table}.{ending}",
+            table=TABLES,
+            ending=["md", "tex"],
+        ),
         verdict=report(
             "results/compare/{study}/verdict.json",
             caption="../workflow/heteroscope/report/captions/verdict.rst",
@@ -102,8 +83,8 @@ rule compare:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        context=context_of,
-        plan=plan_of,
+        context=lambda wildcards: dump(layout.context(wildcards.study)),
+        plan=lambda wildcards: json.dumps(layout.analyses(wildcards.study)),
         folder=lambda wildcards, output: Path(output.verdict).parent,
         threads=threads_flag,
         code=code_digest("heteroscope.stages.compare"),

@@ -1,21 +1,3 @@
-def root_of(wildcards, input):
-    # a function of `input` is not tracked: moving the raw folder makes nothing stale
-    return layout.root(wildcards.dataset)
-
-
-def member_pixels(wildcards):
-    return [f"results/dataset/{member}/{wildcards.pixels}/pixels.h5" for member in layout.members(wildcards.dataset)]
-
-
-def listing_flag(wildcards, input):
-    return f"--listing {input.listing}" if input.listing else ""
-
-
-def members_flag(wildcards):
-    members = layout.members(wildcards.dataset)
-    return " ".join(f"--member {member}={layout.images(member)}" for member in members)
-
-
 rule phantom:
     output:
         table="results/phantom/{dataset}/phantom.csv",
@@ -34,7 +16,7 @@ rule phantom:
         runtime=30,
     params:
         spec=entry("datasets", "dataset"),
-        root=lambda wildcards: layout.root(wildcards.dataset),
+        root=of(layout.root),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.phantom"),
     shell:
@@ -45,8 +27,8 @@ rule phantom:
 
 rule dataset:
     input:
-        listing=lambda wildcards: [] if layout.members(wildcards.dataset) else layout.listing(wildcards.dataset),
-        members=lambda wildcards: [layout.images(member) for member in layout.members(wildcards.dataset)],
+        listing=of(layout.listings),
+        members=of(layout.member_images),
     output:
         images="results/dataset/{dataset}/images.parquet",
         rejected="results/dataset/{dataset}/rejected.csv",
@@ -63,9 +45,10 @@ rule dataset:
         runtime=30,
     params:
         spec=entry("datasets", "dataset"),
-        root=root_of,
-        listing=listing_flag,
-        members=members_flag,
+        # a function of `input` is not tracked: moving the raw folder makes nothing stale
+        root=lambda wildcards, input: layout.root(wildcards.dataset),
+        listing=lambda wildcards, input: (f"--listing {input.listing}" if input.listing else ""),
+        members=of(layout.member_flags),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.dataset"),
     shell:
@@ -78,8 +61,8 @@ rule dataset:
 rule pixels:
     input:
         images="results/dataset/{dataset}/images.parquet",
-        members=untracked(member_pixels),
-        member_digests=digests_of(member_pixels),
+        members=untracked(layout.member_pixels),
+        member_digests=digests_of(layout.member_pixels),
     output:
         pixels=update("results/dataset/{dataset}/{pixels}/pixels.h5"),
         digest="results/dataset/{dataset}/{pixels}/pixels.h5.digest",
@@ -95,7 +78,8 @@ rule pixels:
         runtime=30,
     params:
         spec=entry("pixels", "pixels"),
-        root=root_of,
+        # a function of `input` is not tracked: moving the raw folder makes nothing stale
+        root=lambda wildcards, input: layout.root(wildcards.dataset),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.pixels"),
     shell:

@@ -1,24 +1,10 @@
-def weights_of(wildcards):
-    return layout.weights(wildcards.dataset, wildcards.backbone, wildcards.get("split", ""))
-
-
-def member_embeddings(wildcards):
-    """Embeddings of a union's members: their rows are copied, not computed again."""
-    members = layout.members(wildcards.dataset)
-    return [path for member in members for path in layout.embeddings_of(member, wildcards.backbone, "")]
-
-
-def frozen_backbones():
-    return [name for name in layout.config.backbones if not layout.is_trained(name)]
-
-
 rule embed:
     input:
-        pixels=untracked(pixels_of),
-        pixel_digests=digests_of(pixels_of),
-        weights=weights_of,
-        members=untracked(member_embeddings),
-        member_digests=digests_of(member_embeddings),
+        pixels=untracked(layout.pixels_of),
+        pixel_digests=digests_of(layout.pixels_of),
+        weights=of(layout.weights),
+        members=untracked(layout.member_embeddings),
+        member_digests=digests_of(layout.member_embeddings),
     output:
         embeddings=update("results/embed/{dataset}/{backbone}/embeddings.h5"),
         digest="results/embed/{dataset}/{backbone}/embeddings.h5.digest",
@@ -27,7 +13,7 @@ rule embed:
     benchmark:
         "results/benchmarks/embed/{dataset}/{backbone}.tsv"
     wildcard_constraints:
-        backbone=one_of(frozen_backbones()),
+        backbone=one_of(layout.frozen()),
     conda:
         "../envs/torch.yaml"
     threads: layout.config.threads
@@ -48,9 +34,9 @@ rule embed:
 
 rule embed_trained:
     input:
-        pixels=untracked(pixels_of),
-        pixel_digests=digests_of(pixels_of),
-        weights=weights_of,
+        pixels=untracked(layout.pixels_of),
+        pixel_digests=digests_of(layout.pixels_of),
+        weights=of(layout.weights),
     output:
         embeddings=update("results/embed/{dataset}/{backbone}/{split}/embeddings.h5"),
         digest="results/embed/{dataset}/{backbone}/{split}/embeddings.h5.digest",
@@ -59,7 +45,7 @@ rule embed_trained:
     benchmark:
         "results/benchmarks/embed/{dataset}/{backbone}/{split}.tsv"
     wildcard_constraints:
-        backbone=one_of(trained_backbones()),
+        backbone=one_of(layout.trained()),
     conda:
         "../envs/torch.yaml"
     threads: layout.config.threads
@@ -80,9 +66,9 @@ rule embed_trained:
 
 rule views:
     input:
-        pixels=untracked(pixels_of),
-        pixel_digests=digests_of(pixels_of),
-        weights=weights_of,
+        pixels=untracked(layout.pixels_of),
+        pixel_digests=digests_of(layout.pixels_of),
+        weights=of(layout.weights),
         split="results/split/{dataset}/{split}.parquet",
     output:
         views=update("results/embed/{dataset}/{backbone}/{split}/{augmentation}/views.h5"),

@@ -1,25 +1,15 @@
-def dataset_tables(wildcards):
-    folder = f"results/dataset/{study_of(wildcards).dataset}"
-    return [f"{folder}/classes.csv", f"{folder}/rejected.csv"]
-
-
-def split_counts(wildcards):
-    return f"results/split/{study_of(wildcards).dataset}/{study_of(wildcards).split}.csv"
-
-
-def split_figure(wildcards):
-    return f"results/split/{study_of(wildcards).dataset}/{study_of(wildcards).split}.png"
-
-
 rule report:
     input:
         verdict="results/compare/{study}/verdict.json",
         tables=expand("results/compare/{{study}}/{table}.csv", table=TABLES),
-        drawn=expand("results/compare/{{study}}/{figure}.png", figure=["retraining", "gain", "transfer", "baseline"]),
-        figures=lambda wildcards: layout.figures_of(wildcards.study),
-        dataset=dataset_tables,
-        split_counts=split_counts,
-        split_figure=split_figure,
+        drawn=expand(
+            "results/compare/{{study}}/{figure}.png",
+            figure=["retraining", "gain", "transfer", "baseline"],
+        ),
+        figures=of(layout.figures_of),
+        dataset=of(layout.dataset_tables),
+        split_counts=lambda wildcards: layout.split_of_study(wildcards.study, "csv"),
+        split_figure=lambda wildcards: layout.split_of_study(wildcards.study, "png"),
     output:
         page="results/report/{study}/index.html",
     log:
@@ -33,8 +23,8 @@ rule report:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        context=context_of,
-        plan=plan_of,
+        context=lambda wildcards: dump(layout.context(wildcards.study)),
+        plan=lambda wildcards: json.dumps(layout.analyses(wildcards.study)),
         compare=lambda wildcards, input: Path(input.verdict).parent,
         dataset=lambda wildcards, input: Path(input.dataset[0]).parent,
         threads=threads_flag,

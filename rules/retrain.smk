@@ -1,9 +1,9 @@
 rule retrain:
     input:
-        embeddings=untracked(embeddings_of),
-        embedding_digests=digests_of(embeddings_of),
-        views=untracked(views_of),
-        view_digests=digests_of(views_of),
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
     output:
@@ -36,10 +36,10 @@ rule retrain:
 
 rule labels:
     input:
-        embeddings=untracked(embeddings_of),
-        embedding_digests=digests_of(embeddings_of),
-        views=untracked(views_of),
-        view_digests=digests_of(views_of),
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
         reduced="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5",

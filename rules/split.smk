@@ -1,16 +1,3 @@
-def split_entry(wildcards):
-    return dump(layout.config.splits_by_id()[wildcards.split][0])
-
-
-def fold_flag(wildcards):
-    fold = layout.config.splits_by_id()[wildcards.split][1]
-    return "" if fold is None else f"--fold {fold}"
-
-
-def class_order(wildcards):
-    return json.dumps(layout.class_names(wildcards.dataset))
-
-
 rule split:
     input:
         images="results/dataset/{dataset}/images.parquet",
@@ -34,9 +21,9 @@ rule split:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        spec=split_entry,
-        fold=fold_flag,
-        classes=class_order,
+        spec=lambda wildcards: dump(layout.split(wildcards.split)),
+        fold=of(layout.fold_flag),
+        classes=lambda wildcards: json.dumps(layout.class_names(wildcards.dataset)),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.split"),
     shell:

@@ -1,9 +1,9 @@
 rule train:
     input:
-        embeddings=untracked(embeddings_of),
-        embedding_digests=digests_of(embeddings_of),
-        views=untracked(views_of),
-        view_digests=digests_of(views_of),
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
     output:
         predictions="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/predictions.parquet",

@@ -12,10 +12,12 @@ from typing import Any
 from heteroscope.config import (
     FUSION,
     NO_AUGMENTATION,
+    Augmentation,
     Backbone,
     Config,
     Finetune,
     PhantomDataset,
+    Split,
     StudyContext,
     UnionDataset,
     dataset_root,
@@ -50,6 +52,18 @@ class Layout:
         spec = self.config.datasets[dataset]
         return list(spec.datasets) if isinstance(spec, UnionDataset) else []
 
+    def member_images(self, dataset: str) -> list[str]:
+        """The tables of a union's members."""
+        return [self.images(member) for member in self.members(dataset)]
+
+    def member_flags(self, dataset: str) -> str:
+        """The command-line flags that name a union's members and their tables."""
+        return " ".join(f"--member {member}={self.images(member)}" for member in self.members(dataset))
+
+    def member_pixels(self, dataset: str, pixels: str) -> list[str]:
+        """Decoded images of a union's members: their rows are copied, not decoded again."""
+        return [f"results/dataset/{member}/{pixels}/pixels.h5" for member in self.members(dataset)]
+
     def root(self, dataset: str) -> str:
         """The folder that a dataset's paths are relative to."""
         root = dataset_root(self.config, dataset)
@@ -59,18 +73,31 @@ class Layout:
         """The list of a dataset's files, which stands for the folder in the DAG."""
         return f"results/dataset/{dataset}/listing.tsv"
 
+    def listings(self, dataset: str) -> list[str]:
+        """The listing that a dataset is read by; none for a union, which is read by its members' tables."""
+        return [] if self.members(dataset) else [self.listing(dataset)]
+
     def images(self, dataset: str) -> str:
         """The table of a dataset's usable images."""
         return f"results/dataset/{dataset}/images.parquet"
 
-    def pixels(self, dataset: str, backbone: str) -> str:
-        """The decoded images that a backbone looks at; of a fusion, its first part's."""
+    def pixels_of(self, dataset: str, backbone: str) -> list[str]:
+        """The decoded images that a backbone looks at, one file; of a fusion, its first part's."""
         first = self.parts(backbone)[0]
-        return f"results/dataset/{dataset}/{self.config.backbones[first].pixels}/pixels.h5"
+        return [f"results/dataset/{dataset}/{self.config.backbones[first].pixels}/pixels.h5"]
 
     def class_names(self, dataset: str) -> list[str]:
         """Class names in the order of their integer labels."""
         return self.config.datasets[dataset].class_names
+
+    def split(self, split: str) -> Split:
+        """The config entry of a split; all folds of one share it."""
+        return self.config.splits_by_id()[split][0]
+
+    def fold_flag(self, split: str) -> str:
+        """The command-line flag that names a fold; empty without folds."""
+        fold = self.config.splits_by_id()[split][1]
+        return "" if fold is None else f"--fold {fold}"
 
     # -------------------------------------------------------------------------------- backbones
 
@@ -82,7 +109,20 @@ class Layout:
         """Whether a plain backbone is trained by the study itself."""
         return self.config.backbones[backbone].finetune is not None
 
-    def weights(self, dataset: str, backbone: str, split: str) -> str:
+    def trained(self) -> list[str]:
+        """Ids of backbones that are trained by a study."""
+        return [name for name in self.config.backbones if self.is_trained(name)]
+
+    def frozen(self) -> list[str]:
+        """Ids of backbones that are used as they come."""
+        return [name for name in self.config.backbones if not self.is_trained(name)]
+
+    def finetune_augmentation(self, backbone: str) -> Augmentation | None:
+        """How images are varied while a backbone is trained."""
+        recipe = self.config.backbones[backbone].finetune
+        return self.config.augmentations.get(recipe.augmentation) if recipe else None
+
+    def weights(self, dataset: str, backbone: str, split: str = "") -> str:
         """The weights that a plain backbone embeds with."""
         if self.is_trained(backbone):
             return f"results/finetune/{dataset}/{backbone}/{split}/model.pt"
@@ -100,6 +140,10 @@ class Layout:
             f"results/embed/{dataset}/{part}/{split + '/' if self.is_trained(part) else ''}embeddings.h5"
             for part in self.parts(backbone)
         ]
+
+    def member_embeddings(self, dataset: str, backbone: str) -> list[str]:
+        """Embeddings of a union's members: their rows are copied, not computed again."""
+        return [path for member in self.members(dataset) for path in self.embeddings_of(member, backbone, "")]
 
     def views_of(self, dataset: str, backbone: str, split: str, augmentation: str) -> list[str]:
         """Files of the embeddings of augmented training images; none without augmentation."""
@@ -149,13 +193,27 @@ class Layout:
             id=study,
             study=spec,
             dataset=config.datasets[spec.dataset],
-            split=config.splits_by_id()[spec.split][0],
+            split=self.split(spec.split),
             augmentation=config.augmentations.get(spec.augmentation),
             backbones={part: config.backbones[part] for backbone in spec.backbones for part in self.parts(backbone)},
             clusterings={name: config.clusterings[name] for name in spec.clusterings},
             head=config.heads[spec.head],
             controls=config.controls[spec.controls],
         )
+
+    def images_of_study(self, study: str) -> str:
+        """The table of the images that a study is about."""
+        return self.images(self.config.studies[study].dataset)
+
+    def split_of_study(self, study: str, ending: str = "parquet") -> str:
+        """A study's split, or its counts as a table (csv) or figure (png)."""
+        spec = self.config.studies[study]
+        return f"results/split/{spec.dataset}/{spec.split}.{ending}"
+
+    def dataset_tables(self, study: str) -> list[str]:
+        """The counts and rejections of a study's dataset."""
+        folder = f"results/dataset/{self.config.studies[study].dataset}"
+        return [f"{folder}/classes.csv", f"{folder}/rejected.csv"]
 
     def compared_files(self, study: str) -> list[str]:
         """All files that `analyses` names, for a rule's input."""
