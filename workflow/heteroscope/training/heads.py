@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from heteroscope.config import Head
+from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
 from heteroscope.training.optimizers import make_optimizer
 
@@ -98,6 +99,9 @@ def train_heads(
 
     Returns:
         The heads in the order of `groups`.
+
+    Raises:
+        DataError: a head diverged in its first epoch.
     """
     torch.set_num_threads(threads)
     started = time.monotonic()
@@ -154,7 +158,6 @@ class HeadStack(lightning.LightningModule):
         self.weight = torch.nn.Parameter(
             torch.from_numpy(weight).unsqueeze(1).repeat(1, members, 1, 1), requires_grad=False
         )
-        self.optimizer = make_optimizer(self.weight, spec)
         self.best_weight = np.empty((len(groups), members, outputs, size), dtype=np.float32)
         self.best_value = np.full((len(groups), members), -np.inf)
         self.best_epoch = np.zeros((len(groups), members), dtype=np.int64)
@@ -162,6 +165,10 @@ class HeadStack(lightning.LightningModule):
 
     def configure_optimizers(self) -> None:
         """None: a step moves a prefix of the stack (see `optimizers`)."""
+
+    def on_fit_start(self) -> None:
+        """Make the optimiser once the weights stand on the device that they are trained on."""
+        self.optimizer = make_optimizer(self.weight.data, self.spec)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """One step of every group that has a batch left: rows (a, b), weights (a, b) that sum to one a group."""
@@ -204,12 +211,25 @@ class HeadStack(lightning.LightningModule):
         logits = _logits(self.weight.data, self.features[rows])
         probability, label = logits.softmax(dim=-1).cpu().numpy(), self.labels[:, rows].cpu().numpy()
         if self.spec.monitor == "loss":
-            return np.asarray(-metrics.log_losses(probability, label).mean(axis=-1))
-        # a class missing from the selection rows leaves the AUC undefined: no head is better than another then
-        return np.asarray(np.nan_to_num(metrics.METRICS[self.spec.monitor](probability, label), nan=0.0))
+            value = -metrics.log_losses(probability, label).mean(axis=-1)
+        else:
+            # a class missing from the selection rows leaves the AUC undefined: no head is better than another then
+            value = np.nan_to_num(metrics.METRICS[self.spec.monitor](probability, label), nan=0.0)
+        # a head that has diverged is better than none
+        return np.where(np.isfinite(probability).all(axis=(-2, -1)), value, -np.inf)
 
     def result(self) -> TrainedHeads:
-        """The heads at their best epoch."""
+        """The heads at their best epoch.
+
+        Raises:
+            DataError: a head had diverged after its first epoch already.
+        """
+        if diverged := int((self.best_epoch == 0).sum()):
+            raise DataError(
+                f"{diverged} of {self.best_epoch.size} heads diverged in their first epoch (their predictions are not"
+                f" finite) at learning_rate: {self.spec.learning_rate:g}; give the head a smaller learning_rate or"
+                " standardize: true"
+            )
         return TrainedHeads(self.best_weight, self.best_epoch, np.stack(self._padded_history()))
 
     def _padded_history(self) -> list[np.ndarray]:
@@ -247,10 +267,10 @@ class Batches(IterableDataset):
 
 def _initial(group: Group, outputs: int, size: int) -> np.ndarray:
     """Weights and bias as torch.nn.Linear draws them: uniform within ± 1 / √d; (outputs, d + 1)."""
-    # a stream apart from that of the orders, which has two numbers
     bound = 1 / np.sqrt(size - 1)
+    # a stream apart from that of the orders: a third number of 0 would give the same one
     return (
-        np.random.default_rng([group.seed, group.stream, 0]).uniform(-bound, bound, (outputs, size)).astype(np.float32)
+        np.random.default_rng([group.seed, group.stream, 1]).uniform(-bound, bound, (outputs, size)).astype(np.float32)
     )
 
 
