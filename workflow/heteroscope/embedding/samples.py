@@ -60,7 +60,7 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path)
     Images of the backbone's own share B are left out.
 
     Raises:
-        StoreError: a file is damaged or misses an image of the split.
+        StoreError: a file is damaged, misses an image of the split, or holds views of one that does not train.
     """
     table = read_table(split)
     classes = table[["label", "class"]].drop_duplicates().sort_values("label")["class"]
@@ -71,7 +71,13 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path)
     if views:
         copies = read_embeddings(views, "views")
         frame = pd.DataFrame({"image_id": copies.image_id, "view": copies.view}).reset_index(names="row")
-        order = table.reset_index(names="order").drop(columns="part").assign(part="train")
+        order = table[table["part"] == "train"].reset_index(names="order")
+        stray = ~frame["image_id"].isin(order["image_id"])
+        if stray.any():
+            raise StoreError(
+                f"{views[0]}: views of image {frame.loc[stray, 'image_id'].iloc[0]}, which is not a training image of"
+                f" {split}; delete it and run the workflow again"
+            )
         joined = frame.merge(order, on="image_id").sort_values(["order", "view"], kind="stable")
         features.append(copies.features[joined["row"].to_numpy()])
         rows.append(joined)
