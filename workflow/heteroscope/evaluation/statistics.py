@@ -41,7 +41,8 @@ def omnibus(metric: np.ndarray, size: np.ndarray) -> np.ndarray:
         size: (..., k) training rows of each part.
     """
     weight = np.where(np.isfinite(metric), size, 0.0)
-    weight = weight / weight.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # without any part T is NaN
+        weight = weight / weight.sum(axis=-1, keepdims=True)
     filled = np.nan_to_num(metric)
     mean = (weight * filled).sum(axis=-1, keepdims=True)
     return np.asarray((weight * (filled - mean) ** 2).sum(axis=-1))
@@ -84,10 +85,10 @@ def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
 
 def eta_squared(value: np.ndarray, label: np.ndarray) -> float:
     """η²: the share of the variance of `value` that lies between the groups of `label`."""
+    if np.ptp(value) == 0:
+        return float("nan")
     centred = value - value.mean()
     total = (centred**2).sum()
-    if total == 0:
-        return float("nan")
     _, label = np.unique(label, return_inverse=True)
     size = np.bincount(label)
     return float((np.bincount(label, weights=centred) ** 2 / size).sum() / total)
