@@ -125,7 +125,7 @@ def test_gain_without_a_test_is_a_text():
 
 
 def test_gain_without_a_cluster_to_compare_is_a_text():
-    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), np.nan, [], 0, 0)
+    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, [], 0, 0)
     assert "no cluster" in texts(draw_gain(empty, "not assessable", 0.05))
 
 
@@ -156,7 +156,7 @@ def test_transfer_shows_an_undefined_value_as_a_dash(analysis):
 
 
 def test_baseline_stands_at_the_values_of_each_cluster(analysis):
-    figure = draw_baseline(baseline_table(analysis), "accuracy")
+    figure = draw_baseline(baseline_table(analysis, "accuracy"), "accuracy")
     axis = figure.axes[0]
     label, cluster = analysis.test["label"].to_numpy(), analysis.test["cluster"].to_numpy()
     expected = [accuracy_of(analysis.baseline[:, cluster == c], label[cluster == c]) for c in range(3)]
@@ -177,7 +177,7 @@ def test_figures_survive_clusters_without_test_images_and_controls_without_draws
     figures = [
         draw_retraining(emptied, controls, "auc"),
         draw_transfer(transfer_table(emptied, "auc"), "auc"),
-        draw_baseline(baseline_table(emptied), "auc"),
+        draw_baseline(baseline_table(emptied, "auc"), "auc"),
     ]
     for number, figure in enumerate(figures):
         save_figure(figure, tmp_path / f"{number}.png")

@@ -67,6 +67,7 @@ def initial_weights(model: str, weights: str, *, seed: int, downloads: Path, key
     """
     network = build_backbone(model, seed=seed)
     if weights == RANDOM:
+        settle_batch_norms(network, seed=seed)
         return describe(network, model, f"random (seed {seed})")
     published = _published(model, weights)
     if published:
@@ -82,6 +83,31 @@ def initial_weights(model: str, weights: str, *, seed: int, downloads: Path, key
             )
     _load_into(network, model, _read(path), path)
     return describe(network, model, description)
+
+
+def settle_batch_norms(network: nn.Module, *, seed: int) -> None:
+    """Give a network that was never trained the running statistics of its own activations on seeded noise.
+
+    Without them the activations of a deep random network fade to nothing (1e-12 for EfficientNetB0),
+    and no head could learn from them.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    generator = torch.Generator().manual_seed(seed)
+    # noise of every scale, as in photographs: on white noise deep layers would settle far from real images
+    scales = [torch.randn(16, 3, cells, cells, generator=generator) for cells in (1, 2, 4, 8, 16, 32)]
+    noise = torch.stack([nn.functional.interpolate(cells, size=224, mode="bicubic") for cells in scales]).sum(dim=0)
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    with torch.no_grad():
+        if norms:
+            network(noise)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.train()
 
 
 def write_weights(weights: Weights, path: Path) -> None:

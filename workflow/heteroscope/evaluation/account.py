@@ -59,6 +59,7 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
         "accuracy_gain": test.accuracy_gain,
         "accuracy_gain_interval_90": list(test.interval),
         "pooled_accuracy": test.pooled_accuracy,
+        "majority_share": test.majority_share,
         "compared_clusters": test.eligible,
         "images": test.images,
         "patients": test.patients,
@@ -190,9 +191,9 @@ def _published_sentence(published: dict[str, Any]) -> str:
             "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
         )
     return (
-        f"As description only: spread of the retrained models' {published['metric']} against random sets of the same size,"
-        f" p = {published['p_size']:.3g}, and of the same class counts, p = {published['p_balanced']:.3g}. Compact clusters"
-        " may differ from random sets in any collection, and clusters with rules of their own may not."
+        f"As description only: spread of the retrained models' {published['metric']} against random sets of the same"
+        f" size, p = {published['p_size']:.3g}, and of the same class counts, p = {published['p_balanced']:.3g}."
+        " Compact clusters may differ from random sets in any collection, and clusters with rules of their own may not."
     )
 
 

@@ -28,6 +28,7 @@ class LabelTest:
         accuracy_gain: own minus pooled accuracy on the test images of eligible clusters.
         interval: of the accuracy gain, 90 %, by bootstrap of patients, conditional on clusters and heads.
         pooled_accuracy: on the same images.
+        majority_share: of the most frequent class among them.
         eligible: numbers of the compared clusters.
         images, patients: tested.
     """
@@ -38,6 +39,7 @@ class LabelTest:
     accuracy_gain: float
     interval: tuple[float, float]
     pooled_accuracy: float
+    majority_share: float
     eligible: list[int]
     images: int
     patients: int
@@ -71,6 +73,9 @@ def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
         accuracy_gain=float(difference.mean()) if some else float("nan"),
         interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
         pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
+        majority_share=float(analysis.test["label"][counted].value_counts(normalize=True).max())
+        if some
+        else float("nan"),
         eligible=np.flatnonzero(runs.eligible[0]).tolist(),
         images=int(counted.sum()),
         patients=len(np.unique(group)),
@@ -103,6 +108,11 @@ def decide(context: StudyContext, test: LabelTest | None) -> tuple[str, str]:
         return (
             "not assessable",
             f"the pooled head is right on {test.pooled_accuracy:.1%} of the images: no room for a gain",
+        )
+    if test.pooled_accuracy <= test.majority_share:
+        return "not assessable", (
+            f"the pooled head is right on {test.pooled_accuracy:.1%} of the images, no more than always naming the most"
+            f" frequent class ({test.majority_share:.1%}): it learnt no rule that could differ"
         )
     if max(abs(bound) for bound in test.interval) <= context.study.margin:
         return "equivalent", f"the accuracy gain lies within ± {context.study.margin:g}"
