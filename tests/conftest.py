@@ -1,0 +1,98 @@
+"""Runs of the whole workflow, shared by all tests of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Run:
+    """Run the workflow in a folder; `package` is a folder that holds another copy of the package."""
+
+    def run(
+        folder: Path, config: Mapping[str, Any] | Path | None, *arguments: str, package: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(config, Mapping):
+            path = folder / "study.yaml"
+            path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+            config = path
+        named = ["--configfile", str(config)] if config else []
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory"]
+        # jobs call `python`: it must be the one that runs the tests
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        if package:
+            environment["PYTHONPATH"] = str(package)
+        return subprocess.run(
+            [*command, str(folder), *arguments, *named], env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def planned(snakemake: Run) -> Callable[..., dict[str, int]]:
+    """A dry run: rule → number of jobs, empty where nothing is to be done. Arguments are those of `snakemake`."""
+
+    def plan(folder: Path, config: Mapping[str, Any] | Path | None, **options: Any) -> dict[str, int]:
+        done = snakemake(folder, config, "--cores", "2", "--dry-run", **options)
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output
+        if "Nothing to be done" in output:
+            return {}
+        table = output.split("Job stats:")[1].split("total")[0]
+        jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+        jobs.pop("all", None)
+        return jobs
+
+    return plan
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """A fresh configuration of one study that runs in seconds."""
+    return tiny_config()
+
+
+@pytest.fixture(scope="session")
+def finished(snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the tiny study was run; tests may only look, or plan."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = snakemake(folder, tiny_config(), "--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def tiny_config() -> dict[str, Any]:
+    study = {
+        "dataset": "toy",
+        "split": "holdout",
+        "backbones": ["small-cnn"],
+        "clusterings": ["kmeans-2"],
+        "head": "linear",
+        "controls": "few",
+        "primary": {"backbone": "small-cnn", "clustering": "kmeans-2"},
+    }
+    return {
+        "threads": 1,
+        "datasets": {"toy": {"adapter": "phantom", "truth": "planted", "patients": 40, "size": 32}},
+        "pixels": {"square-32": {"size": 32}},
+        "splits": {"holdout": {"test": 0.3, "validation": 0.2}},
+        "backbones": {"small-cnn": {"model": "small-cnn", "weights": "random", "pixels": "square-32"}},
+        "clusterings": {"kmeans-2": {"method": "kmeans", "k": 2, "reduce": {"method": "pca", "components": 5}}},
+        "heads": {"linear": {"epochs": 3, "seeds": 2}},
+        "controls": {"few": {"repeats": 5, "draws": 19, "min_class": 2, "min_test": 2}},
+        "studies": {"tiny": study},
+    }

@@ -1,0 +1,95 @@
+"""A second run makes again what is stale, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUDY = {"train": 1, "retrain": 2, "labels": 1, "compare": 1, "report": 1}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package that a test may change."""
+    shutil.copytree(ROOT / "workflow/heteroscope", tmp_path / "workflow/heteroscope")
+    return tmp_path / "workflow"
+
+
+def test_a_second_run_has_nothing_to_do(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
+    assert planned(finished, tiny) == {}
+
+
+def test_a_learning_rate_reruns_what_trains_heads(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
+    tiny["heads"]["linear"]["learning_rate"] = 0.01
+    assert planned(finished, tiny) == STUDY
+
+
+def test_a_title_reruns_what_shows_it(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
+    tiny["studies"]["tiny"]["title"] = "Another title"
+    assert planned(finished, tiny) == {"compare": 1, "report": 1}
+
+
+def test_a_second_study_takes_over_what_stands(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
+    tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
+    tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
+    assert planned(finished, tiny) == STUDY
+
+
+def test_comments_and_docstrings_of_the_package_rerun_nothing(
+    planned: Callable, finished: Path, tiny: dict[str, Any], package: Path
+) -> None:
+    for path in package.rglob("*.py"):
+        path.write_text(f'"""Another docstring."""\n{path.read_text()}\n# another comment\n')
+        break
+    distances = package / "heteroscope/clustering/distances.py"
+    distances.write_text(distances.read_text() + "\n# another comment\n")
+    assert planned(finished, tiny, package=package) == {}
+
+
+def test_changed_code_reruns_what_imports_it(
+    planned: Callable, finished: Path, tiny: dict[str, Any], package: Path
+) -> None:
+    distances = package / "heteroscope/clustering/distances.py"
+    distances.write_text(distances.read_text() + "\nANOTHER = 1\n")
+    jobs = planned(finished, tiny, package=package)
+    assert jobs["cluster"] == 1
+    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights", "embed", "train"}
+
+
+def test_the_time_of_a_large_file_makes_nothing_stale(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
+    for name in ("embed/toy/small-cnn/embeddings.h5", "dataset/toy/square-32/pixels.h5"):
+        os.utime(finished / "results" / name)
+    assert planned(finished, tiny) == {}
+
+
+def test_a_lost_embedding_is_made_again_and_nothing_behind_it(
+    planned: Callable, finished: Path, tiny: dict[str, Any]
+) -> None:
+    path = finished / "results/embed/toy/small-cnn/embeddings.h5"
+    path.rename(path.with_suffix(".aside"))
+    try:
+        jobs = planned(finished, tiny)
+    finally:
+        path.with_suffix(".aside").rename(path)
+    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights"}
+
+
+def test_a_run_from_scratch_gives_the_same_bytes(
+    snakemake: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    done = snakemake(tmp_path, tiny, "--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    tables = sorted(
+        path.relative_to(finished)
+        for path in (finished / "results").rglob("*")
+        if path.suffix in {".csv", ".json", ".md", ".tex"} and "benchmarks" not in path.parts
+    )
+    assert len(tables) >= 15
+    different = [str(path) for path in tables if (finished / path).read_bytes() != (tmp_path / path).read_bytes()]
+    assert different == []

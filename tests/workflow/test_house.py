@@ -1,0 +1,91 @@
+"""The workflow as a piece of software: lint, format, profile, shape of the demo's plan."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_lint_is_clean(snakemake: Callable, tmp_path: Path) -> None:
+    done = snakemake(tmp_path, ROOT / "config/config.yaml", "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_layout_of_rules_is_snakefmts() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakefmt.snakefmt", "--check", "Snakefile", "rules"], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
+    demo = {"phantom", "dataset", "split", "pixels", "finetune", "embed_trained", "train", "cluster", "labels"}
+    expected = dict.fromkeys(demo | {"compare", "report"}, 2) | {"weights": 1, "retrain": 4}
+    assert planned(tmp_path, ROOT / "config/config.yaml") == expected
+
+
+def test_the_demo_runs_where_no_config_file_is_named(snakemake: Callable, tmp_path: Path) -> None:
+    """`--config` alone changes the demo; it does not replace it."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    done = snakemake(tmp_path, None, "--cores", "1", "--dry-run", "--printshellcmds", "--config", "threads=7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "heteroscope.stages.split --threads 7 --images results/dataset/benign" in done.stdout
+
+
+def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
+    tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
+    tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
+    once = dict.fromkeys(["phantom", "dataset", "split", "pixels", "weights", "embed", "cluster"], 1)
+    assert planned(tmp_path, tiny) == once | {"train": 2, "retrain": 4, "labels": 2, "compare": 2, "report": 2}
+
+
+def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
+    planned: Callable, tmp_path: Path, tiny: dict[str, Any]
+) -> None:
+    tiny["clusterings"]["kmeans-2"]["k"] = 3
+    tiny["backbones"]["other"] = tiny["backbones"]["small-cnn"] | {"seed": 1}
+    tiny["splits"]["cv"] = {"test": None, "folds": 4, "validation": 0.2}
+    tiny["augmentations"] = {"turned": {"rotation": 10}}
+    fused = {"backbones": ["small-cnn+other"], "primary": {"backbone": "small-cnn+other", "clustering": "kmeans-2"}}
+    tiny["studies"] = {
+        f"fold-{fold}": tiny["studies"]["tiny"] | fused | {"split": f"cv-{fold}", "augmentation": "turned"}
+        for fold in (1, 2)
+    }
+    jobs = planned(tmp_path, tiny)
+    assert (jobs["split"], jobs["weights"], jobs["embed"], jobs["views"]) == (2, 2, 2, 4)
+    assert (jobs["train"], jobs["cluster"], jobs["retrain"], jobs["labels"]) == (2, 2, 6, 2)
+
+
+def test_the_local_profile_takes_effect(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
+    """It gives the number of cores, without which nothing runs, and the total of `gpu`."""
+    target = "results/weights/small-cnn.pt"
+    without = snakemake(tmp_path, tiny, target)
+    assert without.returncode != 0
+    assert "cores" in without.stderr
+    profile = ROOT / "config/profiles/local"
+    done = snakemake(tmp_path, tiny, "--profile", str(profile), target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Provided resources: gpu=1" in done.stdout + done.stderr
+    assert (tmp_path / target).is_file()
+
+
+def test_every_job_writes_a_log_a_benchmark_and_the_digest_of_its_code() -> None:
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        for rule in text.split("\nrule ")[1:]:
+            assert all(part in rule for part in ("log:", "benchmark:", "conda:", "code=code_digest(")), (path, rule)
+
+
+def test_every_study_file_is_complete_by_itself() -> None:
+    from heteroscope.config import load
+
+    for path in [ROOT / "config/config.yaml", *(ROOT / "config/studies").glob("*.yaml")]:
+        assert load(yaml.safe_load(path.read_text())).studies
