@@ -36,7 +36,8 @@ def study(tmp_path_factory):
     split = {"image_id": names, "class": np.array(["normal", "cataract"])[label], "label": label, "part": part}
     write_table(pd.DataFrame({**split, "group": names}), folder / "split.parquet")
     attributes = {"attr_site": np.array(["Oslo", "Kyoto"])[blob], "attr_age": generator.normal(50, 9, 60)}
-    write_table(pd.DataFrame({"image_id": names, "content": names, **attributes}), folder / "images.parquet")
+    images = pd.DataFrame({"image_id": names, "content": names, "group": names, **attributes})
+    write_table(images, folder / "images.parquet")
     return folder
 
 

@@ -15,7 +15,8 @@ def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: in
     """The association of the clusters with every attribute and image property.
 
     Categories: Cramér's V; numbers: η². p by exchanging whole patients: the values of a patient's
-    images go to another patient with as many images. Holm over attributes.
+    images go to another patient with as many images. Holm over attributes. An attribute that
+    restates the patient is left out.
 
     Args:
         images: images.parquet.
@@ -26,11 +27,25 @@ def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: in
         Columns attribute, measure, association, p, p_holm, images, levels; the strongest first.
     """
     originals = assignments.loc[assignments["view"] == 0, ["image_id", "cluster"]].merge(images, on="image_id")
-    names = [name for name in images.columns if name.startswith("attr_") or name in IMAGE_PROPERTIES]
+    names = [
+        name
+        for name in images.columns
+        if (name.startswith("attr_") and not restates_group(images[name], images["group"])) or name in IMAGE_PROPERTIES
+    ]
     rows = [_association(originals, name, seed) for name in names]
     table = pd.DataFrame(rows, columns=["attribute", "measure", "association", "p", "images", "levels"])
     table.insert(4, "p_holm", holm(table["p"].to_numpy(dtype=float)))
     return table.sort_values("association", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
+
+
+def restates_group(attribute: pd.Series, group: pd.Series) -> bool:
+    """Whether words (or numbers that are the group's own) name the groups again: one level a group and no other."""
+    known = attribute[attribute.notna()]
+    if pd.api.types.is_numeric_dtype(known):
+        return len(known) > 0 and bool((pd.to_numeric(group[known.index], errors="coerce") == known).all())
+    levels = known.nunique()
+    pairs = pd.DataFrame({"level": known, "group": group[known.index]}).drop_duplicates()
+    return levels > 1 and levels == len(pairs) == pairs["group"].nunique()
 
 
 def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from heteroscope.clustering.partition import Partition, nearest_images
 from heteroscope.embedding.samples import Samples
+from heteroscope.evaluation.attributes import restates_group
 from heteroscope.figures.clusters import SHEET_COLUMNS, dendrogram_figure, distance_figure, exemplar_figure
 from heteroscope.figures.pictures import read_pictures
 from heteroscope.figures.scatter import (
@@ -72,7 +73,8 @@ def partition_figures(
 
 
 def _panels(samples: Samples, partition: Partition, by_image: pd.DataFrame) -> list[Panel]:
-    attributes = by_image.filter(regex=f"^{ATTRIBUTE_PREFIX}").rename(
+    named = [name for name in by_image.columns if name.startswith(ATTRIBUTE_PREFIX)]
+    attributes = by_image[[name for name in named if not restates_group(by_image[name], by_image["group"])]].rename(
         columns=lambda name: name.removeprefix(ATTRIBUTE_PREFIX)
     )
     return [
