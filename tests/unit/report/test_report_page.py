@@ -70,8 +70,8 @@ class Study:
              "p": [0.001, 0.731], "p_holm": [0.002, 0.731], "images": [150, 149], "levels": [3, 61]}
         )  # fmt: skip
         self.tables = {
-            "clusters": pd.concat([comparison.cluster_table(a, controls) for a in analyses]),
-            "baseline": pd.concat([comparison.baseline_table(a) for a in analyses]),
+            "clusters": pd.concat([comparison.cluster_table(a, controls, metric) for a in analyses]),
+            "baseline": pd.concat([comparison.baseline_table(a, metric) for a in analyses]),
             "transfer": pd.concat([comparison.transfer_table(a, metric) for a in analyses]),
             "attributes": self.attributes,
         }

@@ -15,11 +15,12 @@ from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spea
 FEW_IMAGES = 10
 
 
-def cluster_table(analysis: Analysis, controls: Controls) -> pd.DataFrame:
+def cluster_table(analysis: Analysis, controls: Controls, metric: str) -> pd.DataFrame:
     """One row a cluster: the published columns, spreads, gaps to both controls and their permutation p.
 
-    `<metric>` is the mean over seeds of the cluster's model on the whole test set, `<metric>_<arm>`
-    the mean over the control's draws, `<metric>_<arm>_gap` their difference.
+    The metrics are the published ones and the study's own. `<metric>` is the mean over seeds of the
+    cluster's model on the whole test set, `<metric>_<arm>` the mean over the control's draws,
+    `<metric>_<arm>_gap` their difference.
     """
     train, k = analysis.train, analysis.k
     within = analysis.distances.query("cluster == other").set_index("cluster")["distance"]
@@ -30,12 +31,16 @@ def cluster_table(analysis: Analysis, controls: Controls) -> pd.DataFrame:
         table[f"n_{name}"] = np.bincount(train.loc[train["label"] == label, "cluster"], minlength=k)
     table["test_size"] = np.bincount(analysis.test["cluster"], minlength=k)
     table["compared"] = analysis.eligible(controls)
-    for metric in metrics.PUBLISHED:
-        for name, values in _against_controls(analysis, metric).items():
+    for shown in _with_published(metric):
+        for name, values in _against_controls(analysis, shown).items():
             table[name] = values
     for name, values in label_gains(analysis).items():
         table[name] = values
     return table.assign(**_provenance(analysis))
+
+
+def _with_published(metric: str) -> list[str]:
+    return list(dict.fromkeys([*metrics.PUBLISHED, metric]))
 
 
 def _against_controls(analysis: Analysis, metric: str) -> dict[str, np.ndarray]:
@@ -77,8 +82,11 @@ def cluster_gain(difference: np.ndarray, cluster: np.ndarray, number: int) -> np
     return difference[:, rows].mean(axis=1) if rows.any() else np.full(len(difference), np.nan)
 
 
-def baseline_table(analysis: Analysis) -> pd.DataFrame:
-    """The pooled head on the whole test set and on the test members of each cluster (the published Tables 1 and 2)."""
+def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:
+    """The pooled head on the whole test set and on the test members of each cluster (the published Tables 1 and 2).
+
+    The metrics are the published ones and the study's own.
+    """
     cluster, label = analysis.test["cluster"].to_numpy(), analysis.test["label"].to_numpy()
     rows = []
     for name, members in [
@@ -88,14 +96,12 @@ def baseline_table(analysis: Analysis) -> pd.DataFrame:
         row: dict[str, Any] = {"backbone": analysis.backbone, "clustering": analysis.clustering, "cluster": name}
         row["test_size"] = int(members.sum())
         row |= {f"test_{c}": int((label[members] == i).sum()) for i, c in enumerate(analysis.class_names)}
-        for metric in metrics.PUBLISHED:
+        for shown in _with_published(metric):
             defined = members.any()
             values = (
-                metrics.METRICS[metric](analysis.baseline[:, members], label[members])
-                if defined
-                else np.array([np.nan])
+                metrics.METRICS[shown](analysis.baseline[:, members], label[members]) if defined else np.array([np.nan])
             )
-            row[metric], row[f"{metric}_sd"] = values.mean(), _spread(values, axis=0)
+            row[shown], row[f"{shown}_sd"] = values.mean(), _spread(values, axis=0)
         rows.append(row)
     return pd.DataFrame(rows).assign(**_provenance(analysis))
 

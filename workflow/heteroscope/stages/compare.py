@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     split = store.read_table(args.split).merge(images[["image_id", "content"]], on="image_id", how="left")
 
     tables = {
-        "clusters": pd.concat([comparison.cluster_table(a, context.controls) for a in analyses]),
-        "baseline": pd.concat([comparison.baseline_table(a) for a in analyses]),
+        "clusters": pd.concat([comparison.cluster_table(a, context.controls, study.metric) for a in analyses]),
+        "baseline": pd.concat([comparison.baseline_table(a, study.metric) for a in analyses]),
         "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
         "attributes": attribute_table(images, primary.assignments, seed=account.SEED),
     }
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "retraining": figures.draw_retraining(primary, context.controls, study.metric),
         "gain": figures.draw_gain(test, document["verdict"], study.level),
         "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
-        "baseline": figures.draw_baseline(comparison.baseline_table(primary), study.metric),
+        "baseline": figures.draw_baseline(comparison.baseline_table(primary, study.metric), study.metric),
     }
     for name, figure in drawn.items():
         save_figure(figure, args.output / f"{name}.png")
