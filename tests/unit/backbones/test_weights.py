@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from heteroscope.backbones.registry import build_backbone, build_network
-from heteroscope.backbones.weights import check_digest, initial_weights, read_weights, write_weights
+from heteroscope.backbones.weights import (
+    check_digest,
+    initial_weights,
+    photograph_like_noise,
+    read_weights,
+    write_weights,
+)
 from heteroscope.errors import ConfigError, DataError, StoreError
 from heteroscope.stages import weights as stage
 
@@ -190,3 +196,19 @@ def test_the_stage_writes_initial_weights_of_a_backbone_to_be_trained(tmp_path: 
     output = tmp_path / "cnn.pt"
     stage.main(["--backbone-id", "cnn", "--spec", spec, "--output", str(output)])
     assert read_weights(output, model="small-cnn").sha256 == make("small-cnn", "random", tmp_path, seed=6).sha256
+
+
+def test_random_networks_have_the_statistics_of_their_own_activations(tmp_path: Path) -> None:
+    network = initial_weights("resnet18", "random", seed=3, downloads=tmp_path, key="key").network
+    with torch.no_grad():
+        maps = network.conv1(photograph_like_noise(seed=3))
+    torch.testing.assert_close(network.bn1.running_mean, maps.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(network.bn1.running_var, maps.var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4)
+    assert network.bn1.momentum == 0.1
+
+
+def test_random_networks_pass_signals_on(tmp_path: Path) -> None:
+    network = initial_weights("efficientnet_b0", "random", seed=0, downloads=tmp_path, key="key").network.eval()
+    with torch.no_grad():
+        embedding = network(photograph_like_noise(seed=1))
+    assert 1e-3 < embedding.std(dim=0).mean() < 1e3

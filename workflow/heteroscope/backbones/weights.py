@@ -92,10 +92,6 @@ def settle_batch_norms(network: nn.Module, *, seed: int) -> None:
     and no head could learn from them.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    generator = torch.Generator().manual_seed(seed)
-    # noise of every scale, as in photographs: on white noise deep layers would settle far from real images
-    scales = [torch.randn(16, 3, cells, cells, generator=generator) for cells in (1, 2, 4, 8, 16, 32)]
-    noise = torch.stack([nn.functional.interpolate(cells, size=224, mode="bicubic") for cells in scales]).sum(dim=0)
     momenta = [norm.momentum for norm in norms]
     network.eval()
     for norm in norms:
@@ -104,10 +100,17 @@ def settle_batch_norms(network: nn.Module, *, seed: int) -> None:
         norm.train()
     with torch.no_grad():
         if norms:
-            network(noise)
+            network(photograph_like_noise(seed=seed))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.train()
+
+
+def photograph_like_noise(*, seed: int) -> torch.Tensor:
+    """Noise of every scale, as photographs have it: (16, 3, 224, 224). On white noise deep layers settle far from them."""
+    generator = torch.Generator().manual_seed(seed)
+    scales = [torch.randn(16, 3, cells, cells, generator=generator) for cells in (1, 2, 4, 8, 16, 32)]
+    return torch.stack([nn.functional.interpolate(cells, size=224, mode="bicubic") for cells in scales]).sum(dim=0)
 
 
 def write_weights(weights: Weights, path: Path) -> None:
