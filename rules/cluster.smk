@@ -12,6 +12,7 @@ rule cluster:
         distances="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/distances.csv",
         quality="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/quality.json",
         reduced="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5",
+        reduced_digest="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5.digest",
         centroid_distances=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/centroid-distances.png",
             caption="../workflow/heteroscope/report/captions/centroid-distances.rst",

@@ -42,7 +42,8 @@ rule labels:
         view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
-        reduced="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5",
+        reduced=ancient("results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5"),
+        reduced_digest="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5.digest",
     output:
         labels="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/labels.h5",
     log:
