@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock clean
+.PHONY: help demo phantoms test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,13 @@ help: ## this list
 demo: $(INSTALLED) ## run the two demonstration studies and say where their reports are
 	snakemake --cores all
 	@python -m heteroscope.summary planted benign
+
+PHANTOMS := $(foreach truth,homogeneous benign planted,$(foreach seed,1 2 3 4 5,$(truth)-$(seed)))
+
+phantoms: $(INSTALLED) ## fifteen further phantoms, five seeds of each truth; their verdicts in docs/phantoms.md (half an hour)
+	snakemake --cores all --configfile config/studies/phantoms.yaml
+	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on fifteen further phantoms" \
+	    --made-by "make phantoms"
 
 test: $(INSTALLED) lint ## all checks and tests
 	pytest
