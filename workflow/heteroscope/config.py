@@ -385,6 +385,10 @@ class Controls(Closed):
     def _distinct(cls, arms: list[Arm]) -> list[Arm]:
         if len(set(arms)) != len(arms):
             raise ValueError("an arm is named twice")
+        if missing := {"size", "balanced"} - set(arms):
+            raise ValueError(
+                f"{', '.join(sorted(missing))}: every cluster's job runs this arm; list it (labels is optional)"
+            )
         return arms
 
 
