@@ -1,0 +1,173 @@
+"""Folders of images with faults among them; fusion, folds, views and external validation, each run to its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+CLASSES = {"normal": ["normal"], "disease": ["disease"]}
+FUSION = "small-cnn+other"
+PATIENTS = 30
+
+
+def write_images(root: Path, *, seed: int, classes: tuple[str, ...] = ("normal", "disease")) -> None:
+    """Two images a patient in a folder a class; disease is brighter in the middle."""
+    generator = np.random.default_rng(seed)
+    for number, label in enumerate(classes):
+        folder = root / label
+        folder.mkdir(parents=True)
+        for patient in range(PATIENTS):
+            for view in range(2):
+                pixels = generator.integers(0, 120, (40, 40, 3), dtype=np.uint8)
+                pixels[15:25, 15:25] += np.uint8(100 * number)
+                Image.fromarray(pixels).save(folder / f"{label[0]}{patient:02d}-{view}.jpg", quality=90)
+
+
+def folder_dataset(root: str) -> dict[str, Any]:
+    pattern = r"^(?P<label>\w+)/(?P<group>\w+)-"
+    return {"adapter": "folder", "root": root, "classes": CLASSES, "pattern": pattern}
+
+
+@pytest.fixture(scope="module")
+def collected(snakemake: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two studies: a fold of folder `a` with a fusion and views; heads trained on `a`, tested on `b`."""
+    folder = tmp_path_factory.mktemp("features")
+    write_images(folder / "a", seed=0)
+    write_images(folder / "b", seed=1)
+    whole = (folder / "a/normal/n00-0.jpg").read_bytes()
+    (folder / "a/normal/cut-0.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "a/disease/text-0.png").write_text("not an image")
+    done = snakemake(folder, features_config(), "--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def features_config() -> dict[str, Any]:
+    study = {
+        "dataset": "a",
+        "split": "cv-2",
+        "augmentation": "turned",
+        "backbones": [FUSION],
+        "clusterings": ["kmeans-2"],
+        "head": "linear",
+        "controls": "few",
+        "primary": {"backbone": FUSION, "clustering": "kmeans-2"},
+    }
+    backbone = {"model": "small-cnn", "weights": "random", "pixels": "square-32"}
+    external = {"split": "external", "augmentation": "none", "dataset": "both"}
+    return {
+        "threads": 1,
+        "datasets": {
+            "a": folder_dataset("a"),
+            "b": folder_dataset("b"),
+            "both": {"adapter": "union", "datasets": ["a", "b"], "classes": CLASSES},
+        },
+        "pixels": {"square-32": {"size": 32}},
+        "splits": {
+            "cv": {"test": None, "folds": 3, "validation": 0.2},
+            "external": {"test": {"where": {"dataset": ["b"]}}, "validation": 0.2},
+        },
+        "augmentations": {"turned": {"copies": 1, "rotation": 15, "flip": True}},
+        "backbones": {"small-cnn": backbone, "other": backbone | {"seed": 1}},
+        "clusterings": {"kmeans-2": {"k": 2, "reduce": {"method": "pca", "components": 5}}},
+        "heads": {"linear": {"epochs": 3, "seeds": 2}},
+        "controls": {"few": {"repeats": 5, "draws": 19, "min_class": 2, "min_test": 2}},
+        "studies": {
+            "fold": study,
+            "abroad": study
+            | external
+            | {"backbones": ["small-cnn"], "primary": {"backbone": "small-cnn", "clustering": "kmeans-2"}},
+        },
+    }
+
+
+def test_every_study_ends_in_a_report_and_a_second_run_has_nothing_to_do(planned: Callable, collected: Path) -> None:
+    for study in ("fold", "abroad"):
+        assert "<html" in (collected / f"results/report/{study}/index.html").read_text()
+    assert planned(collected, features_config()) == {}
+
+
+def test_broken_files_are_rejected_and_the_rest_goes_on(collected: Path) -> None:
+    rejected = pd.read_csv(collected / "results/dataset/a/rejected.csv")
+    reasons = dict(zip(rejected["path"], rejected["reason"], strict=True))
+    assert reasons == {"normal/cut-0.jpg": "truncated", "disease/text-0.png": "unreadable"}
+    assert len(pd.read_parquet(collected / "results/dataset/a/images.parquet")) == 4 * PATIENTS
+
+
+def test_a_fold_tests_a_third_of_the_patients(collected: Path) -> None:
+    split = pd.read_parquet(collected / "results/split/a/cv-2.parquet")
+    assert (split["part"] == "test").sum() == pytest.approx(4 * PATIENTS / 3, abs=4)
+    assert split.groupby("group")["part"].nunique().max() == 1
+
+
+def test_every_training_image_has_its_view(collected: Path) -> None:
+    path = collected / f"results/cluster/a/{FUSION}/cv-2/turned/kmeans-2/assignments.parquet"
+    rows = pd.read_parquet(path)
+    training = rows.query("part == 'train'")
+    assert training["view"].value_counts().to_dict() == {0: len(training) // 2, 1: len(training) // 2}
+    assert set(rows.query("part != 'train'")["view"]) == {0}
+
+
+def test_a_fusion_computes_nothing_again(collected: Path) -> None:
+    embedded = {path.parent.name for path in (collected / "results/embed/a").glob("*/embeddings.h5")}
+    assert embedded == {"small-cnn", "other"}
+    verdict = json.loads((collected / "results/compare/fold/verdict.json").read_text())
+    assert verdict["primary"]["backbone"] == FUSION
+
+
+def test_external_validation_tests_on_the_other_source(collected: Path) -> None:
+    images = pd.read_parquet(collected / "results/dataset/both/images.parquet")
+    split = pd.read_parquet(collected / "results/split/both/external.parquet").merge(images, on="image_id")
+    assert set(split.query("part == 'test'")["attr_dataset"]) == {"b"}
+    assert set(split.query("part != 'test'")["attr_dataset"]) == {"a"}
+
+
+def test_a_new_image_is_noticed(planned: Callable, collected: Path) -> None:
+    added = collected / "a/normal/n00-2.jpg"
+    Image.new("RGB", (40, 40), "grey").save(added)
+    try:
+        jobs = planned(collected, features_config())
+    finally:
+        added.unlink()
+    assert {"dataset", "split", "pixels", "embed"} <= jobs.keys()
+    assert planned(collected, features_config()) == {}
+
+
+@pytest.mark.parametrize("study", ["fold", "abroad"])
+def test_verdicts_warn_of_random_weights(collected: Path, study: str) -> None:
+    verdict = json.loads((collected / f"results/compare/{study}/verdict.json").read_text())
+    assert any(warning.startswith("random weights") for warning in verdict["warnings"])
+
+
+def test_one_class_only_ends_in_words(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
+    write_images(tmp_path / "one", seed=0, classes=("normal",))
+    tiny["datasets"]["toy"] = folder_dataset("one")
+    done = snakemake(tmp_path, tiny, "--cores", "2")
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in output
+    assert "disease" in output
+
+
+def test_more_clusters_than_training_rows_end_in_words(
+    snakemake: Callable, finished: Path, tiny: dict[str, Any]
+) -> None:
+    tiny["clusterings"]["kmeans-90"] = {"method": "kmeans", "k": 90}
+    tiny["studies"]["tiny"] |= {
+        "clusterings": ["kmeans-90"],
+        "primary": {"backbone": "small-cnn", "clustering": "kmeans-90"},
+    }
+    target = "results/cluster/toy/small-cnn/holdout/none/kmeans-90/quality.json"
+    done = snakemake(finished, tiny, "--cores", "2", target)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in output
+    assert "error:" in output
+    assert "90" in output
