@@ -131,7 +131,7 @@ def published_comparison(analysis: Analysis, controls: Controls, metric: str) ->
     for arm in CONTROL_ARMS:
         draws = _omnibus(analysis, arm, metric, eligible, controls)
         result[f"p_{arm}"] = permutation_p(observed, draws)
-        result[f"draws_{arm}"] = len(draws)
+        result[f"draws_{arm}"] = int(np.isfinite(draws).sum())
     return result | {"distance_rho": _distance_correlation(analysis, metric, eligible)}
 
 
@@ -153,7 +153,9 @@ def _distance_correlation(analysis: Analysis, metric: str, eligible: np.ndarray)
 
 def _spread(values: np.ndarray, *, axis: int) -> np.ndarray:
     """The standard deviation of a sample; NaN of a single value."""
-    return values.std(axis=axis, ddof=1) if values.shape[axis] > 1 else np.full(np.delete(values.shape, axis), np.nan)
+    # not np.full: a cell of a table takes a number, but no array without dimensions
+    spread: np.ndarray = values.std(axis=axis, ddof=1) if values.shape[axis] > 1 else np.nan * values.mean(axis=axis)
+    return spread
 
 
 def _provenance(analysis: Analysis) -> dict[str, Any]:
