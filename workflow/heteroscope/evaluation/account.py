@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heteroscope.config import FUSION, StudyContext
+from heteroscope.config import StudyContext
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import published_comparison
 from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
@@ -150,14 +150,14 @@ def paragraph(
     sentences = [_headline(verdict, reason)]
     if test is not None and np.isfinite(test.gain):
         sentences.append(_figures(test))
-        gaining = clusters_that_gain(analysis, context.study.level)
-        if gaining:
+        if gaining := clusters_that_gain(analysis, context.study.level):
             named = ", ".join(map(str, gaining))
-            sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in cluster {named}.")
+            clusters = "cluster" if len(gaining) == 1 else "clusters"
+            sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")
     sentences.append(_published_sentence(published))
     if (correlate := _correlate(attributes, context.study.level)) is not None:
         sentences.append(correlate)
-    if FUSION in analysis.backbone or len(context.study.backbones) * len(context.study.clusterings) > 1:
+    if len(context.study.backbones) * len(context.study.clusterings) > 1:
         sentences.append(
             f"This rests on {analysis.backbone} and {analysis.clustering}; all else is sensitivity analysis."
         )
@@ -176,13 +176,27 @@ def _headline(verdict: str, reason: str) -> str:
 
 def _figures(test: LabelTest) -> str:
     low, high = test.interval
+    draws = test.draws[np.isfinite(test.draws)]
+    null = f"under one shared rule {_lower(draws.mean())} on average, {len(draws)} draws, " if len(draws) else ""
     return (
-        f"On {test.images} test images of {test.patients} patients in {len(test.eligible)} compared clusters, the own"
-        f" head's log loss is lower by {test.gain:.3f} than the pooled head's (under one shared rule on average"
-        f" {np.nanmean(test.draws):.3f}, {len(test.draws)} draws, p = {test.p:.3g}); accuracy changes by"
+        f"On {_counted(test.images, 'test image')} of {_counted(test.patients, 'patient')} in"
+        f" {_counted(len(test.eligible), 'compared cluster')}, the own head's log loss is {_lower(test.gain)} than the"
+        f" pooled head's ({null}{_p(test.p)}); accuracy changes by"
         f" {100 * test.accuracy_gain:+.1f} points (90 % interval {100 * low:+.1f} to {100 * high:+.1f}, over patients,"
         f" conditional on clusters and heads) from {test.pooled_accuracy:.1%}."
     )
+
+
+def _lower(gain: float) -> str:
+    return f"{'lower' if gain >= 0 else 'higher'} by {abs(gain):.3f}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.3g}" if np.isfinite(value) else "p not defined"
 
 
 def _published_sentence(published: dict[str, Any]) -> str:
@@ -192,7 +206,7 @@ def _published_sentence(published: dict[str, Any]) -> str:
         )
     return (
         f"As description only: spread of the retrained models' {published['metric']} against random sets of the same"
-        f" size, p = {published['p_size']:.3g}, and of the same class counts, p = {published['p_balanced']:.3g}."
+        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}."
         " Compact clusters may differ from random sets in any collection, and clusters with rules of their own may not."
     )
 

@@ -90,10 +90,12 @@ def not_assessable(context: StudyContext, test: LabelTest | None) -> str | None:
     if test is None:
         return "the study leaves out the arm `labels`, which alone can tell"
     if len(test.eligible) < 2:
-        return f"only {len(test.eligible)} of the clusters has enough images of every class to be compared"
-    floor = 1 / (np.isfinite(test.draws).sum() + 1)
+        number = "only one" if test.eligible else "none"
+        return f"{number} of the clusters has enough images of every class to be compared"
+    draws = np.isfinite(test.draws).sum()
+    floor = 1 / (draws + 1)
     if floor > context.study.level:
-        return f"{len(test.draws)} label draws cannot reach the level {context.study.level:g} (smallest p {floor:.3g})"
+        return f"{draws} label draws cannot reach the level {context.study.level:g} (smallest p {floor:.3g})"
     return None
 
 
