@@ -1,0 +1,330 @@
+"""The tables of a study, recomputed by brute force from a hand-made analysis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
+
+from heteroscope.config import Controls, Head
+from heteroscope.embedding.samples import Samples
+from heteroscope.errors import StoreError
+from heteroscope.evaluation.analysis import Analysis, load_analysis
+from heteroscope.evaluation.baseline import history_table, prediction_table, probabilities_of, summary
+from heteroscope.evaluation.comparison import (
+    baseline_table,
+    cluster_table,
+    published_comparison,
+    transfer_table,
+)
+from heteroscope.evaluation.runs import read_arm, read_labels, write_arm, write_labels
+from heteroscope.store import write_json, write_table
+
+
+def score(name: str, probability: np.ndarray, label: np.ndarray) -> float:
+    predicted = probability.argmax(axis=1)
+    return {
+        "accuracy": lambda: accuracy_score(label, predicted),
+        "auc": lambda: roc_auc_score(label, probability[:, 1]),
+        "sensitivity": lambda: recall_score(label, predicted),
+        "specificity": lambda: recall_score(label, predicted, pos_label=0),
+        "f1": lambda: f1_score(label, predicted),
+    }[name]()
+
+
+def mean_score(name: str, seeds: np.ndarray, label: np.ndarray) -> float:
+    return float(np.mean([score(name, probability, label) for probability in seeds]))
+
+
+SHOWN = ("accuracy", "auc", "sensitivity", "specificity", "f1")
+
+
+@pytest.fixture(scope="module")
+def label(analysis: Analysis) -> np.ndarray:
+    return analysis.test["label"].to_numpy()
+
+
+def test_what_each_cluster_holds(analysis: Analysis, controls: Controls) -> None:
+    table = cluster_table(analysis, controls, "f1")
+    assert table["cluster"].tolist() == [0, 1, 2]
+    assert table["size"].tolist() == [45, 35, 10]
+    assert table["n_normal"].tolist() == [25, 15, 7]
+    assert table["n_disease"].tolist() == [20, 20, 3]
+    assert table["test_size"].tolist() == [33, 25, 2]
+    assert table["within_distance"].tolist() == [2.0, 3.0, 4.0]
+    assert table["compared"].tolist() == [True, True, False]
+    assert set(table["weights"]) == {"trained (sha256 0123abcd)"}
+    assert not table["optimistic"].any()
+
+
+@pytest.mark.parametrize("metric", SHOWN)
+def test_clusters_against_controls(analysis: Analysis, controls: Controls, label: np.ndarray, metric: str) -> None:
+    table = cluster_table(analysis, controls, "f1")
+    for c in range(3):
+        row = table.loc[c]
+        seeds = [score(metric, probability, label) for probability in analysis.arms["cluster"][c].probability[0]]
+        np.testing.assert_allclose(row[metric], np.mean(seeds))
+        np.testing.assert_allclose(row[f"{metric}_sd"], np.std(seeds, ddof=1))
+        for arm in ("size", "balanced"):
+            draws = np.array([mean_score(metric, seeds, label) for seeds in analysis.arms[arm][c].probability])
+            np.testing.assert_allclose(row[f"{metric}_{arm}"], draws.mean())
+            np.testing.assert_allclose(row[f"{metric}_{arm}_sd"], draws.std(ddof=1))
+            np.testing.assert_allclose(row[f"{metric}_{arm}_gap"], row[metric] - draws.mean())
+            centre = (draws.sum() + row[metric]) / (len(draws) + 1)
+            as_far = sum(abs(draw - centre) >= abs(row[metric] - centre) - 1e-12 for draw in draws)
+            np.testing.assert_allclose(row[f"{metric}_{arm}_p"], (1 + as_far) / (len(draws) + 1))
+
+
+def test_the_studys_metric_stands_beside_the_published_ones_once(analysis: Analysis, controls: Controls) -> None:
+    for table_of in (
+        lambda metric: cluster_table(analysis, controls, metric),
+        lambda metric: baseline_table(analysis, metric),
+    ):
+        plain, own = table_of("accuracy"), table_of("f1")
+        assert plain.columns.is_unique
+        assert "f1" not in plain
+        assert {"f1", "f1_sd"} <= set(own.columns)
+        pd.testing.assert_frame_equal(own[plain.columns], plain)
+
+
+def test_gains_within_clusters(analysis: Analysis, controls: Controls) -> None:
+    table, runs = cluster_table(analysis, controls, "accuracy"), analysis.labels
+    assert runs is not None
+    p = []
+    for c in (0, 1):
+        inside = runs.cluster == c
+        gain = [
+            np.mean(pooled[inside] - own[inside]) for pooled, own in zip(runs.pooled_loss, runs.own_loss, strict=True)
+        ]
+        np.testing.assert_allclose(table.loc[c, "gain"], gain[0])
+        p.append((1 + sum(value >= gain[0] for value in gain[1:])) / len(gain))
+        np.testing.assert_allclose(table.loc[c, "gain_p"], p[c])
+    np.testing.assert_allclose(table.loc[[0, 1], "gain_p_holm"], [min(1, 2 * value) for value in p], atol=1e-12)
+    assert table.loc[2, ["gain", "gain_p", "gain_p_holm"]].isna().all()
+    without = cluster_table(replace(analysis, labels=None), controls, "accuracy")
+    assert without[["gain", "gain_p", "gain_p_holm"]].isna().all(axis=None)
+
+
+def test_a_draw_in_which_a_cluster_is_not_eligible_does_not_count(analysis: Analysis, controls: Controls) -> None:
+    runs = analysis.labels
+    assert runs is not None
+    eligible = runs.eligible.copy()
+    eligible[1:21, 0] = False
+    table = cluster_table(replace(analysis, labels=replace(runs, eligible=eligible)), controls, "accuracy")
+    inside = runs.cluster == 0
+    gain = (runs.pooled_loss - runs.own_loss)[:, inside].mean(axis=1)
+    np.testing.assert_allclose(table.loc[0, "gain_p"], (1 + (gain[21:] >= gain[0]).sum()) / 20)
+
+
+@pytest.mark.parametrize("metric", SHOWN)
+def test_the_baseline_by_cluster(analysis: Analysis, label: np.ndarray, metric: str) -> None:
+    table = baseline_table(analysis, "f1").set_index("cluster")
+    assert table.index.tolist() == ["all", "0", "1", "2"]
+    assert table["test_size"].tolist() == [60, 33, 25, 2]
+    for name in ("all", "0", "1", "2"):
+        members = np.full(60, True) if name == "all" else analysis.test["cluster"].to_numpy() == int(name)
+        seeds = [score(metric, probability[members], label[members]) for probability in analysis.baseline]
+        np.testing.assert_allclose(table.loc[name, metric], np.mean(seeds))
+        np.testing.assert_allclose(table.loc[name, f"{metric}_sd"], np.std(seeds, ddof=1))
+        assert table.loc[name, "test_disease"] == label[members].sum()
+
+
+def test_a_cluster_without_test_images_has_an_empty_row(analysis: Analysis) -> None:
+    test = analysis.test.assign(cluster=analysis.test["cluster"].replace(2, 1))
+    table = baseline_table(replace(analysis, test=test), "auc").set_index("cluster")
+    assert table.loc["2", "test_size"] == 0
+    assert table.loc["2", ["accuracy", "auc", "accuracy_sd"]].isna().all()
+    transfer = transfer_table(replace(analysis, test=test), "auc")
+    assert transfer.loc[transfer["tested_on"] == 2, "auc"].isna().all()
+
+
+def test_transfer_by_brute_force(analysis: Analysis, label: np.ndarray) -> None:
+    table = transfer_table(analysis, "sensitivity")
+    assert len(table) == 9
+    cluster = analysis.test["cluster"].to_numpy()
+    for row in table.to_dict("records"):
+        members = cluster == row["tested_on"]
+        seeds = analysis.arms["cluster"][row["model"]].probability[0][:, members]
+        np.testing.assert_allclose(row["sensitivity"], mean_score("sensitivity", seeds, label[members]))
+        assert row["images"] == members.sum()
+        assert row["few"] == (members.sum() < 10)
+    assert table["few"].sum() == 3
+
+
+# ------------------------------------------------------------------------- the published comparison
+
+
+def omnibus_by_hand(analysis: Analysis, arm: str, repeat: int, label: np.ndarray, clusters: list[int]) -> float:
+    values = [mean_score("accuracy", analysis.arms[arm][c].probability[repeat], label) for c in clusters]
+    sizes = [analysis.arms[arm][c].size[repeat] for c in clusters]
+    mean = np.average(values, weights=sizes)
+    return float(np.average((np.array(values) - mean) ** 2, weights=sizes))
+
+
+def test_the_published_comparison(analysis: Analysis, controls: Controls, label: np.ndarray) -> None:
+    found = published_comparison(analysis, controls, "accuracy")
+    observed = omnibus_by_hand(analysis, "cluster", 0, label, [0, 1])
+    np.testing.assert_allclose(found["T"], observed)
+    assert found["clusters"] == 2
+    for arm in ("size", "balanced"):
+        draws = [omnibus_by_hand(analysis, arm, r, label, [0, 1]) for r in range(20)]
+        np.testing.assert_allclose(found[f"p_{arm}"], (1 + sum(draw >= observed for draw in draws)) / 21)
+        assert found[f"draws_{arm}"] == 20
+    assert np.isnan(found["distance_rho"]), "one pair of clusters has no rank correlation"
+
+
+def test_draws_with_too_few_of_a_class_do_not_count(analysis: Analysis, controls: Controls, label: np.ndarray) -> None:
+    runs = analysis.arms["size"][1]
+    counts = runs.class_counts.copy()
+    counts[:7, 0] = controls.min_class - 1
+    arms = analysis.arms | {
+        "size": [analysis.arms["size"][0], replace(runs, class_counts=counts), analysis.arms["size"][2]]
+    }
+    found = published_comparison(replace(analysis, arms=arms), controls, "accuracy")
+    observed = omnibus_by_hand(analysis, "cluster", 0, label, [0, 1])
+    draws = [omnibus_by_hand(analysis, "size", r, label, [0, 1]) for r in range(7, 20)]
+    np.testing.assert_allclose(found["p_size"], (1 + sum(draw >= observed for draw in draws)) / 14)
+    assert found["draws_size"] == 13
+
+
+def test_distances_are_correlated_with_gaps(analysis: Analysis, controls: Controls, label: np.ndarray) -> None:
+    every = controls.model_copy(update={"min_class": 1, "min_test": 1})
+    found = published_comparison(analysis, every, "accuracy")
+    value = [mean_score("accuracy", runs.probability[0], label) for runs in analysis.arms["cluster"]]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    expected = stats.spearmanr([5.5 + j - i for i, j in pairs], [abs(value[i] - value[j]) for i, j in pairs]).statistic
+    np.testing.assert_allclose(found["distance_rho"], expected)
+    assert found["clusters"] == 3
+
+
+def test_one_cluster_leaves_the_published_comparison_undefined(analysis: Analysis, controls: Controls) -> None:
+    strict = controls.model_copy(update={"min_class": 18})
+    found = published_comparison(analysis, strict, "accuracy")
+    assert found["clusters"] == 1
+    assert np.isnan(found["T"])
+    assert np.isnan(found["p_size"])
+
+
+# ------------------------------------------------------------------------------------------ files
+
+
+def write_analysis(folder: Path, analysis: Analysis, *, labels: bool = True) -> dict[str, object]:
+    test = analysis.test["image_id"].tolist()
+    predictions = pd.DataFrame(
+        {
+            "seed": np.repeat([0, 1], 60),
+            "image_id": test * 2,
+            "label": np.tile(analysis.test["label"], 2),
+            **{f"probability_{name}": analysis.baseline[..., c].ravel() for c, name in enumerate(analysis.class_names)},
+        }
+    )
+    write_table(predictions, folder / "predictions.parquet")
+    write_table(analysis.assignments, folder / "assignments.parquet")
+    write_table(analysis.distances, folder / "distances.csv")
+    write_json(analysis.summary, folder / "metrics.json")
+    for arm, runs in analysis.arms.items():
+        for c, run in enumerate(runs):
+            write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
+    assert analysis.labels is not None
+    write_labels(folder / "labels.h5", analysis.labels, test_images=test)
+    return {
+        "backbone": analysis.backbone,
+        "clustering": analysis.clustering,
+        "k": analysis.k,
+        "predictions": folder / "predictions.parquet",
+        "metrics": folder / "metrics.json",
+        "assignments": folder / "assignments.parquet",
+        "distances": folder / "distances.csv",
+        "labels": folder / "labels.h5" if labels else None,
+        "runs": [{arm: folder / f"cluster-{c}/{arm}.h5" for arm in analysis.arms} for c in range(analysis.k)],
+    }
+
+
+def test_an_analysis_is_read_as_it_was_written(analysis: Analysis, controls: Controls, tmp_path: Path) -> None:
+    files = write_analysis(tmp_path, analysis)
+    # the order of assignments is not that of predictions
+    shuffled = analysis.assignments.sample(frac=1, random_state=1)
+    write_table(shuffled, tmp_path / "assignments.parquet")
+    found = load_analysis(files)
+    assert found.test["image_id"].tolist() == analysis.test["image_id"].tolist()
+    assert found.class_names == analysis.class_names
+    np.testing.assert_array_equal(found.baseline, analysis.baseline)
+    pd.testing.assert_frame_equal(cluster_table(found, controls, "f1"), cluster_table(analysis, controls, "f1"))
+    assert found.labels is not None
+    assert analysis.labels is not None
+    assert found.labels.rule == analysis.labels.rule
+    assert load_analysis(files | {"labels": None}).labels is None
+
+
+def test_files_of_different_test_images_are_refused(analysis: Analysis, tmp_path: Path) -> None:
+    files = write_analysis(tmp_path, analysis)
+    other = analysis.assignments.assign(
+        part=analysis.assignments["part"].where(analysis.assignments.index != 95, "train")
+    )
+    write_table(other, tmp_path / "assignments.parquet")
+    with pytest.raises(StoreError, match=r"predictions\.parquet.*assignments\.parquet.*different test images"):
+        load_analysis(files)
+
+
+def test_a_damaged_run_is_named(analysis: Analysis, tmp_path: Path) -> None:
+    files = write_analysis(tmp_path, analysis)
+    path = tmp_path / "cluster-1/size.h5"
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(StoreError, match=r"cluster-1/size\.h5"):
+        load_analysis(files)
+    with pytest.raises(StoreError, match=r"labels\.h5.*'labels'.*'runs'"):
+        read_arm(tmp_path / "labels.h5")
+    with pytest.raises(StoreError, match=r"no such file"):
+        read_labels(tmp_path / "nowhere.h5")
+
+
+def test_predictions_and_history_as_tables() -> None:
+    history = np.array([[0.5, 0.1], [0.7, 0.3], [0.6, np.nan]])  # (epochs, seeds)
+    table = history_table(history, np.array([2, 2]), "accuracy")
+    assert table["selection_accuracy"].tolist() == [0.5, 0.7, 0.6, 0.1, 0.3]
+    assert table["epoch"].tolist() == [1, 2, 3, 1, 2]
+    assert table["seed"].tolist() == [0, 0, 0, 1, 1]
+    assert table["selected"].tolist() == [False, True, False, False, True]
+
+
+def test_a_table_of_predictions_gives_the_probabilities_back() -> None:
+    part = np.array(["train", "test", "validation", "test", "test", "test"], dtype=object)
+    names = np.array([*"abcdef"], dtype=object)
+    samples = Samples(np.zeros((6, 1)), names, np.zeros(6, int), part, np.arange(6) % 3, names, ["x", "y", "z"], {})
+    probability = np.random.default_rng(0).dirichlet([1, 1, 1], (3, 4))
+    table = prediction_table(samples, probability)
+    assert table["image_id"].tolist() == [*"bdef"] * 3
+    assert table["seed"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert table["label"].tolist() == [1, 0, 1, 2] * 3
+    assert table.loc[6, "probability_z"] == probability[1, 2, 2]
+    np.testing.assert_array_equal(probabilities_of(table), probability)
+
+
+def test_a_summary_of_the_baseline(analysis: Analysis, label: np.ndarray) -> None:
+    test = analysis.test
+    samples = Samples(
+        features=np.zeros((60, 1)),
+        image_id=test["image_id"].to_numpy(),
+        view=np.zeros(60, int),
+        part=np.full(60, "test", dtype=object),
+        label=label,
+        group=test["group"].to_numpy(),
+        class_names=analysis.class_names,
+        embedding={"model": "resnet18", "weights": "random"},
+    )
+    found = summary(samples, analysis.baseline, Head(selection="test"))
+    for metric in SHOWN:
+        seeds = [score(metric, probability, label) for probability in analysis.baseline]
+        np.testing.assert_allclose(found["metrics"][metric]["mean"], np.mean(seeds))
+        np.testing.assert_allclose(found["metrics"][metric]["sd"], np.std(seeds, ddof=1))
+    assert found["optimistic"]
+    assert (found["model"], found["weights"], found["seeds"]) == ("resnet18", "random", 2)
+    assert found["rows"] == {"train": 0, "validation": 0, "test": 60}
+    single = summary(samples, analysis.baseline[:1], Head())
+    assert single["metrics"]["auc"]["sd"] is None
+    assert not single["optimistic"]
