@@ -26,7 +26,10 @@ PROBLEMS: dict[str, tuple[Change, list[str]]] = {
         lambda config: config["datasets"].update(toy=folder_dataset("nowhere")),
         ["nowhere", "data_root"],
     ),
-    "empty folder": (lambda config: config["datasets"].update(toy=folder_dataset("empty")), ["empty: no image below it", "data_root"]),
+    "empty folder": (
+        lambda config: config["datasets"].update(toy=folder_dataset("empty")),
+        ["empty: no image below it", "data_root"],
+    ),
 }
 
 

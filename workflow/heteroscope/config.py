@@ -49,8 +49,8 @@ class Closed(BaseModel):
 class Range(Closed):
     """A closed interval of a numeric attribute; a missing end is open."""
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(None, description="smallest allowed value")
+    max: float | None = Field(None, description="largest allowed value")
 
 
 Condition = list[str | int | float] | Range
@@ -62,7 +62,7 @@ class Balance(Closed):
 
     by: str | None = Field(None, description="attribute within whose levels the classes are balanced")
     order: Literal["random", "first"] = Field("random", description="which images of the larger class stay")
-    seed: Seed = 0
+    seed: Seed = Field(0, description="of the random order")
 
 
 class DatasetBase(Closed):
@@ -78,7 +78,9 @@ class DatasetBase(Closed):
         default_factory=dict, description="attribute → allowed values or range; other rows are rejected"
     )
     duplicates: Literal["drop", "keep"] = Field("drop", description="keep only to repeat a published protocol")
-    balance: Balance | None = None
+    balance: Balance | None = Field(
+        None, description="cut larger classes down to the smallest; without it all images stay"
+    )
 
     @field_validator("classes")
     @classmethod
@@ -101,8 +103,8 @@ class DatasetBase(Closed):
 class FolderDataset(DatasetBase):
     """A sub-folder a class; the class word is the first folder under the root unless `pattern` says otherwise."""
 
-    adapter: Literal["folder"]
-    root: str
+    adapter: Literal["folder"] = Field(description="a sub-folder a class")
+    root: str = Field(description="the folder, below `data_root`")
     pattern: str | None = Field(
         None,
         description="regular expression searched in the path below the root; its named groups `label`, `group` and"
@@ -122,8 +124,8 @@ class FolderDataset(DatasetBase):
 class TableDataset(DatasetBase):
     """A CSV or TSV file with one row an image."""
 
-    adapter: Literal["table"]
-    root: str
+    adapter: Literal["table"] = Field(description="a CSV or TSV with a row an image")
+    root: str = Field(description="the folder, below `data_root`")
     table: str = Field(description="the table's path below the root")
     path: str = Field(description="column with the image's path below the root")
     label: str = Field(description="column with the label")
@@ -136,41 +138,46 @@ class TableDataset(DatasetBase):
 class OdirDataset(DatasetBase):
     """ODIR-5K: `full_df.csv` and the fundus photographs; both eyes of every row."""
 
-    adapter: Literal["odir5k"]
-    root: str
-    table: str = "full_df.csv"
-    group: Literal["patient"] = "patient"
+    adapter: Literal["odir5k"] = Field(description="ODIR-5K")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("full_df.csv", description="its table, below the root")
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
 
 
 class NihChestDataset(DatasetBase):
     """NIH ChestX-ray14: its table of findings and the PNG files."""
 
-    adapter: Literal["nih-cxr"]
-    root: str
-    table: str = "Data_Entry_2017.csv"
-    group: Literal["patient"] = "patient"
+    adapter: Literal["nih-cxr"] = Field(description="NIH ChestX-ray14")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("Data_Entry_2017.csv", description="its table, below the root")
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
 
 
 class PhantomDataset(DatasetBase):
     """Generated fundus-like photographs with a known truth."""
 
-    adapter: Literal["phantom"]
-    classes: dict[str, list[str]] = Field(default_factory=lambda: {"normal": ["normal"], "disease": ["disease"]})
-    group: Literal["patient"] = "patient"
+    adapter: Literal["phantom"] = Field(description="generated photographs")
+    classes: dict[str, list[str]] = Field(
+        default_factory=lambda: {"normal": ["normal"], "disease": ["disease"]},
+        description="class name → the phantom's words",
+    )
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
     truth: Literal["homogeneous", "benign", "planted"] = Field(
         description="homogeneous: one site; benign: sites that look different; planted: the class cue differs too"
     )
-    patients: Annotated[int, Field(ge=8)] = 400
-    sites: Annotated[int, Field(ge=2, le=4)] = 2
-    size: Annotated[int, Field(ge=32, le=1024)] = 96
-    seed: Seed = 0
+    patients: Annotated[int, Field(ge=8)] = Field(400, description="number of patients, two images each")
+    sites: Annotated[int, Field(ge=2, le=4)] = Field(2, description="number of simulated sites")
+    size: Annotated[int, Field(ge=32, le=1024)] = Field(96, description="width and height of an image in pixels")
+    seed: Seed = Field(0, description="of everything that is drawn")
 
 
 class UnionDataset(DatasetBase):
     """The images of several datasets together, for external validation; `attr_dataset` names the source."""
 
-    adapter: Literal["union"]
-    datasets: Annotated[list[Identifier], Field(min_length=2)]
+    adapter: Literal["union"] = Field(description="several datasets together")
+    datasets: Annotated[list[Identifier], Field(min_length=2)] = Field(
+        description="ids of the datasets; none may be a union itself"
+    )
 
 
 Dataset = Annotated[
@@ -185,10 +192,12 @@ Dataset = Annotated[
 class Pixels(Closed):
     """How an image file becomes an array."""
 
-    size: Annotated[int, Field(ge=8, le=4096)] = 224
-    resize: Literal["squash", "pad", "crop"] = "squash"
-    channels: Literal[1, 3] = 3
-    dtype: Literal["uint8"] = "uint8"
+    size: Annotated[int, Field(ge=8, le=4096)] = Field(224, description="width and height in pixels")
+    resize: Literal["squash", "pad", "crop"] = Field(
+        "squash", description="squash: to a square, ratio lost; pad: with black; crop: the middle square"
+    )
+    channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
+    dtype: Literal["uint8"] = Field("uint8", description="how a value is stored")
     channel_order: Literal["rgb", "bgr"] = Field("rgb", description="bgr only to repeat a published protocol")
 
 
@@ -196,14 +205,14 @@ class TestWhere(Closed):
     """The test set is every image that meets a condition on attributes."""
 
     __test__ = False  # not a test class for pytest
-    where: Where
+    where: Where = Field(description="attribute → allowed values or range of the images that test")
 
 
 class Shuffle(Closed):
     """The published order of rows: positive class first, then by attribute, shuffled by pandas."""
 
-    by: str
-    seed: Seed
+    by: str = Field(description="attribute that orders the rows within a class")
+    seed: Seed = Field(description="of the shuffle")
 
 
 class Split(Closed):
@@ -213,11 +222,11 @@ class Split(Closed):
         0.2, description="a share, a condition (`where`), or `source`: the split that the source gives"
     )
     folds: Annotated[int, Field(ge=2, le=50)] | None = Field(None, description="k-fold instead of `test`: ids {id}-1 …")
-    validation: Fraction = 0.15
+    validation: Fraction = Field(0.15, description="share that selects the epoch")
     backbone: Fraction = Field(0.0, description="share B on which a study trains its own backbone")
-    stratify: Literal["label", "none"] = "label"
-    group: Literal["patient", "none"] = "patient"
-    seed: Seed = 0
+    stratify: Literal["label", "none"] = Field("label", description="label: the same class shares in every part")
+    group: Literal["patient", "none"] = Field("patient", description="patient: no patient stands in two parts")
+    seed: Seed = Field(0, description="of the division")
     shuffle: Shuffle | None = Field(None, description="only to repeat a published protocol; needs group: none")
 
     @model_validator(mode="after")
@@ -237,7 +246,7 @@ class Split(Closed):
 class Augmentation(Closed):
     """Augmented copies (views) of training images, each seeded by image and view."""
 
-    copies: Positive = 1
+    copies: Positive = Field(1, description="augmented copies of an image")
     first: Positive | None = Field(
         None, description="only the first so many training rows, positive class first (a published protocol)"
     )
@@ -246,8 +255,8 @@ class Augmentation(Closed):
     shear: Annotated[float, Field(ge=0, lt=90)] = Field(0.0, description="degrees, drawn from ±")
     zoom: Fraction = Field(0.0, description="factor drawn from 1 ± zoom")
     flip: bool = Field(False, description="mirror left and right with probability one half")
-    fill: Literal["nearest", "reflect", "black"] = "nearest"
-    seed: Seed = 0
+    fill: Literal["nearest", "reflect", "black"] = Field("nearest", description="what stands beyond the image's edge")
+    seed: Seed = Field(0, description="with image and view, of what is drawn")
 
 
 # -------------------------------------------------------------------------------------- backbones
@@ -261,16 +270,16 @@ class Finetune(Closed):
     )
     initial: str = Field("random", description="weights to start from: random, a torchvision weight name, or a file")
     augmentation: str = Field(NO_AUGMENTATION, description="id of an augmentation drawn anew each epoch, or none")
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    batch_size: Positive = 32
-    epochs: Positive = 10
-    patience: Positive = 3
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")
+    batch_size: Positive = Field(32, description="images a step")
+    epochs: Positive = Field(10, description="most epochs")
+    patience: Positive = Field(3, description="epochs without improvement before it stops")
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="share of the patients that selects the epoch"
     )
-    seed: Seed = 0
+    seed: Seed = Field(0, description="of initialisation, order and held-out patients")
 
 
 class Backbone(Closed):
@@ -282,10 +291,10 @@ class Backbone(Closed):
         "avg", description="avg: penultimate activations; flatten: last feature map"
     )
     layer: str | None = Field(None, description="a named module instead of the last one")
-    pixels: Identifier
-    finetune: Finetune | None = None
+    pixels: Identifier = Field(description="id of the decoding that the network sees")
+    finetune: Finetune | None = Field(None, description="how the study trains it; only with `weights: trained`")
     seed: Seed = Field(0, description="of random weights")
-    batch_size: Positive = 32
+    batch_size: Positive = Field(32, description="images a step of embedding")
 
     @field_validator("model")
     @classmethod
@@ -320,8 +329,8 @@ def _check_weights(model: str, weights: str) -> None:
 class Reduction(Closed):
     """What happens to embeddings before they are clustered; fitted on training rows."""
 
-    method: Literal["pca", "none"] = "none"
-    components: Positive | None = None
+    method: Literal["pca", "none"] = Field("none", description="pca or none")
+    components: Positive | None = Field(None, description="number of principal components")
     variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="share of variance to keep")
 
     @model_validator(mode="after")
@@ -336,28 +345,28 @@ class Reduction(Closed):
 class Clustering(Closed):
     """How training embeddings are clustered."""
 
-    method: Literal["kmeans", "ward", "gmm"] = "kmeans"
-    k: Annotated[int, Field(ge=2, le=100)]
-    reduce: Reduction = Reduction()
-    seed: Seed = 0
+    method: Literal["kmeans", "ward", "gmm"] = Field("kmeans", description="kmeans, ward or gmm (Gaussian mixture)")
+    k: Annotated[int, Field(ge=2, le=100)] = Field(description="number of clusters")
+    reduce: Reduction = Field(Reduction(), description="what happens to embeddings before")
+    seed: Seed = Field(0, description="of the starting points")
 
 
 class Head(Closed):
     """The classifier that is trained on an embedding."""
 
-    trainable: Literal["head"] = "head"
+    trainable: Literal["head"] = Field("head", description="what is trained: the classifier on a frozen backbone")
     standardize: bool = Field(
         True,
         description="give every feature mean 0 and spread 1 over the training rows, so that the heads of small"
         " clusters, which take fewer steps, converge too; the published protocol did not",
     )
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    batch_size: Positive = 8
-    epochs: Positive = 10
-    patience: Positive = 3
-    monitor: Literal["accuracy", "auc", "loss"] = "accuracy"
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")
+    batch_size: Positive = Field(8, description="images a step")
+    epochs: Positive = Field(10, description="most epochs")
+    patience: Positive = Field(3, description="epochs without improvement before it stops")
+    monitor: Literal["accuracy", "auc", "loss"] = Field("accuracy", description="what selects the epoch")
     selection: Literal["validation", "test"] = Field(
         "validation", description="which images choose the epoch; `test` is the published, optimistic protocol"
     )
@@ -370,10 +379,12 @@ Arm = Literal["size", "balanced", "labels"]
 class Controls(Closed):
     """The random arms that the clusters are compared with."""
 
-    arms: list[Arm] = Field(default=["size", "balanced", "labels"])
+    arms: list[Arm] = Field(
+        default=["size", "balanced", "labels"], description="which controls are run; the verdict needs `labels`"
+    )
     repeats: Positive = Field(200, description="random partitions of the arms size and balanced")
     draws: Positive = Field(399, description="redrawn label sets of the arm labels")
-    seed: Seed = 0
+    seed: Seed = Field(0, description="of everything that is drawn")
     views: Literal["with-image", "samples"] = Field(
         "with-image", description="samples: an augmented copy is drawn as an image of its own (a published protocol)"
     )
@@ -398,25 +409,33 @@ Metric = Literal["accuracy", "auc", "sensitivity", "specificity", "precision", "
 class Primary(Closed):
     """The one backbone and clustering that the verdict rests on."""
 
-    backbone: FusionIdentifier
-    clustering: Identifier
+    backbone: FusionIdentifier = Field(description="one of the study's backbones")
+    clustering: Identifier = Field(description="one of the study's clusterings")
 
 
 class Study(Closed):
     """One question: do the clusters of this dataset change what a head learns?"""
 
-    title: str = ""
-    dataset: Identifier
-    split: Identifier
-    augmentation: Identifier = NO_AUGMENTATION
-    backbones: Annotated[list[FusionIdentifier], Field(min_length=1)]
-    clusterings: Annotated[list[Identifier], Field(min_length=1)]
-    head: Identifier
-    controls: Identifier
-    metric: Metric = "accuracy"
-    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    title: str = Field("", description="heading of the report")
+    dataset: Identifier = Field(description="id of a dataset")
+    split: Identifier = Field(description="id of a split; with folds `{id}-1` …")
+    augmentation: Identifier = Field(
+        NO_AUGMENTATION, description="id of an augmentation of the training images, or none"
+    )
+    backbones: Annotated[list[FusionIdentifier], Field(min_length=1)] = Field(
+        description="ids of backbones; `a+b` joins the embeddings of two"
+    )
+    clusterings: Annotated[list[Identifier], Field(min_length=1)] = Field(description="ids of clusterings")
+    head: Identifier = Field(description="id of a head")
+    controls: Identifier = Field(description="id of controls")
+    metric: Metric = Field("accuracy", description="metric of the published comparison")
+    level: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="the verdict's level: different where p is at most this"
+    )
     margin: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="accuracy gain that would not matter")
-    primary: Primary
+    primary: Primary = Field(
+        description="the one analysis that the verdict rests on; all others are sensitivity analyses"
+    )
 
     @model_validator(mode="after")
     def _primary_is_one_of_them(self) -> Self:
@@ -451,15 +470,17 @@ class Config(Closed):
 
     data_root: str = Field(".", description="dataset roots are relative to it")
     threads: Positive = Field(2, description="threads of numerical work; part of the result, so never the machine's")
-    datasets: dict[Identifier, Dataset]
-    pixels: dict[Identifier, Pixels]
-    splits: dict[Identifier, Split]
-    augmentations: dict[Identifier, Augmentation] = Field(default_factory=dict)
-    backbones: dict[Identifier, Backbone]
-    clusterings: dict[Identifier, Clustering]
-    heads: dict[Identifier, Head]
-    controls: dict[Identifier, Controls]
-    studies: dict[Identifier, Study]
+    datasets: dict[Identifier, Dataset] = Field(description="where images and labels come from")
+    pixels: dict[Identifier, Pixels] = Field(description="how images are decoded")
+    splits: dict[Identifier, Split] = Field(description="which images train, select and test")
+    augmentations: dict[Identifier, Augmentation] = Field(
+        default_factory=dict, description="augmented copies of training images"
+    )
+    backbones: dict[Identifier, Backbone] = Field(description="networks that embed")
+    clusterings: dict[Identifier, Clustering] = Field(description="how embeddings are clustered")
+    heads: dict[Identifier, Head] = Field(description="classifiers on embeddings")
+    controls: dict[Identifier, Controls] = Field(description="random arms")
+    studies: dict[Identifier, Study] = Field(description="what is asked; a report each")
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
