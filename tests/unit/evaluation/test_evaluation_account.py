@@ -1,0 +1,228 @@
+"""Warnings stand where their cause is, counts are right, and the paragraph says the figures."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heteroscope import config
+from heteroscope.evaluation import account
+from heteroscope.evaluation.account import paragraph, verdict_document, warnings_of
+from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.verdict import LabelTest, label_test
+
+CLASSES = {"normal": ["n"], "disease": ["d"]}
+NO_ATTRIBUTES = pd.DataFrame(columns=["attribute", "measure", "association", "p", "p_holm"])
+
+
+def context(controls: config.Controls, **changes: object) -> config.StudyContext:
+    net = config.Backbone(model="small-cnn", weights="net.pt", pixels="square")
+    study = config.Study(
+        title="Tiny",
+        dataset="eyes",
+        split="holdout",
+        backbones=["small-cnn"],
+        clusterings=["kmeans-3"],
+        head="linear",
+        controls="few",
+        primary=config.Primary(backbone="small-cnn", clustering="kmeans-3"),
+    )
+    fields: dict[str, object] = {
+        "id": "tiny",
+        "study": study,
+        "dataset": config.FolderDataset(adapter="folder", root="eyes", classes=CLASSES),
+        "split": config.Split(),
+        "augmentation": None,
+        "backbones": {"small-cnn": net},
+        "clusterings": {"kmeans-3": config.Clustering(k=3)},
+        "head": config.Head(),
+        "controls": controls,
+    }
+    return config.StudyContext(**fields | changes)
+
+
+@pytest.fixture
+def split() -> pd.DataFrame:
+    """200 training, 120 test, 30 validation images; no patient and no image on two sides."""
+    part = ["train"] * 200 + ["test"] * 120 + ["validation"] * 30
+    return pd.DataFrame(
+        {"part": part, "group": [f"p{row // 2}" for row in range(350)], "content": [f"c{row}" for row in range(350)]}
+    )
+
+
+def names(found: list[str]) -> list[str]:
+    return [text.split(":")[0] for text in found]
+
+
+def test_a_sound_study_has_no_warnings(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
+    assert warnings_of(context(controls), analysis, split) == []
+
+
+def network(**changes: object) -> dict[str, object]:
+    return {"backbones": {"small-cnn": config.Backbone(model="small-cnn", pixels="square", **changes)}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "says"),
+    [
+        ({"head": config.Head(selection="test")}, "selection on the test set", "optimistic"),
+        (
+            {"dataset": config.FolderDataset(adapter="folder", root="e", classes=CLASSES, duplicates="keep")},
+            "duplicates",
+            "0 of 120 test rows",
+        ),
+        ({"augmentation": config.Augmentation(first=600)}, "augmentation", "first 600 training rows"),
+        (network(weights="random"), "random weights", "small-cnn"),
+        (network(weights="trained", finetune=config.Finetune(share="train")), "trained on the training set", "redraws"),
+        (network(weights="trained", finetune=config.Finetune(initial="a.pt")), "own weights", "from a.pt weights"),
+    ],
+)
+def test_each_warning_has_its_cause(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame, changes: dict[str, object], name: str, says: str
+) -> None:
+    found = warnings_of(context(controls, **changes), analysis, split)
+    assert names(found) == [name]
+    assert says in found[0]
+
+
+def test_views_as_samples_are_warned_of(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
+    loose = controls.model_copy(update={"views": "samples"})
+    assert names(warnings_of(context(loose), analysis, split)) == ["views"]
+    every = config.Augmentation()  # copies of all training rows shift no shares
+    assert warnings_of(context(controls, augmentation=every), analysis, split) == []
+
+
+def test_patients_and_images_on_both_sides_are_counted(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    loose = context(controls, split=config.Split(group="none"))
+    assert warnings_of(loose, analysis, split) == [], "no patient is on two sides after all"
+    split.loc[200:206, "group"] = "p3"
+    split.loc[[210, 211], "content"] = "c7"
+    split.loc[340, "content"] = "c8"  # validation is no test
+    [found] = warnings_of(loose, analysis, split)
+    assert found.startswith("patients: ")
+    assert "7 of 120 test rows" in found
+    copies = config.FolderDataset(adapter="folder", root="e", classes=CLASSES, duplicates="keep")
+    [found] = warnings_of(context(controls, dataset=copies), analysis, split)
+    assert "2 of 120 test rows" in found
+
+
+def test_a_small_test_set_is_warned_of(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
+    assert names(warnings_of(context(controls), analysis, split.drop(index=range(200, 221)))) == ["small test set"]
+    assert warnings_of(context(controls), analysis, split.drop(index=range(200, 220))) == []
+
+
+def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
+    document = verdict_document(context(controls), [analysis], NO_ATTRIBUTES, split)
+    test = label_test(analysis, seed=account.SEED)
+    assert test is not None
+    assert document["verdict"] == "different"
+    assert document["test"]["gain"] == test.gain
+    assert document["test"]["p"] == test.p == 1 / 40
+    assert document["test"]["draws"] == 39
+    np.testing.assert_allclose(document["test"]["draw_mean"], np.mean(test.draws))
+    assert document["counts"]["images"] == {"train": 200, "test": 120, "validation": 30}
+    assert document["counts"]["patients"] == {"train": 100, "test": 60, "validation": 15}
+    assert document["counts"]["training_rows_by_class"] == {"normal": 47, "disease": 43}
+    assert document["clusters_that_gain"] == [0, 1]
+    assert document["sensitivity"] == []
+    assert document["published_comparison"]["clusters"] == 2
+    without = verdict_document(context(controls), [replace(analysis, labels=None)], NO_ATTRIBUTES, split)
+    assert (without["verdict"], without["test"], without["rule"]) == ("not assessable", None, None)
+
+
+# -------------------------------------------------------------------------------------- paragraph
+
+PUBLISHED = {"metric": "auc", "T": 0.01, "p_size": 0.0123, "p_balanced": 0.4}
+
+
+def say(
+    analysis: Analysis, controls: config.Controls, *, published: dict[str, object] = PUBLISHED, **test: object
+) -> str:
+    found = label_test(analysis, seed=0)
+    assert found is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return paragraph(
+            context(controls), analysis, replace(found, **test), "undecided", "a reason", published, NO_ATTRIBUTES
+        )
+
+
+def test_the_paragraph_names_its_figures(analysis: Analysis, controls: config.Controls) -> None:
+    said = say(analysis, controls, gain=0.1234, p=0.025, draws=np.full(39, -0.021), images=58, patients=30,
+               accuracy_gain=0.0456, interval=(-0.0123, 0.1), pooled_accuracy=0.8765)  # fmt: skip
+    for part in (
+        "Undecided (a reason).",
+        "58 test images of 30 patients in 2 compared clusters",
+        "the own head's log loss is lower by 0.123 than the pooled head's",
+        "under one shared rule higher by 0.021 on average, 39 draws, p = 0.025",
+        "accuracy changes by +4.6 points",
+        "90 % interval -1.2 to +10.0",
+        "from 87.6%",
+        "gains in clusters 0, 1.",
+        "auc against random sets of the same size, p = 0.0123, and of the same class counts, p = 0.4.",
+    ):
+        assert part in said, said
+    assert "sensitivity" not in said
+
+
+def test_a_loss_is_said_to_be_higher(analysis: Analysis, controls: config.Controls) -> None:
+    said = say(analysis, controls, gain=-0.0172, draws=np.full(9, 0.004), eligible=[1], images=1, patients=1)
+    assert "log loss is higher by 0.017 than" in said
+    assert "under one shared rule lower by 0.004 on average, 9 draws" in said
+    assert "On 1 test image of 1 patient in 1 compared cluster, " in said
+    assert "-0.0" not in said
+
+
+def test_one_cluster_that_gains_is_singular(analysis: Analysis, controls: config.Controls) -> None:
+    assert analysis.labels is not None
+    own = analysis.labels.own_loss.copy()
+    own[0, analysis.labels.cluster == 0] += 5
+    said = say(replace(analysis, labels=replace(analysis.labels, own_loss=own)), controls)
+    assert "gains in cluster 1." in said
+
+
+def test_what_is_not_defined_is_not_printed_as_nan(analysis: Analysis, controls: config.Controls) -> None:
+    undefined = PUBLISHED | {"p_size": np.nan}
+    said = say(analysis, controls, published=undefined, draws=np.full(9, np.nan), p=np.nan)
+    assert "nan" not in said
+    assert "the same size, p not defined" in said
+    said = say(analysis, controls, published=PUBLISHED | {"T": np.nan})
+    assert "not defined here: fewer than two clusters" in said
+
+
+def test_a_correlate_is_named_where_it_is_shown(analysis: Analysis, controls: config.Controls) -> None:
+    table = pd.DataFrame(
+        {"attribute": ["site", "age"], "measure": ["Cramér's V", "eta squared"], "association": [0.9, 0.2],
+         "p": [0.3, 0.001], "p_holm": [0.3, 0.002]}
+    )  # fmt: skip
+    test = label_test(analysis, seed=0)
+    said = paragraph(context(controls), analysis, test, "different", "r", PUBLISHED, table)
+    assert "go most with age (eta squared 0.20, Holm-adjusted p = 0.002): a correlate, not a cause." in said
+    said = paragraph(context(controls), analysis, test, "different", "r", PUBLISHED, table.assign(p_holm=0.06))
+    assert "correlate" not in said
+
+
+def test_other_analyses_are_said_to_be_sensitivity(analysis: Analysis, controls: config.Controls) -> None:
+    study = context(controls).study.model_copy(update={"clusterings": ["kmeans-3", "kmeans-4"]})
+    said = paragraph(context(controls, study=study), analysis, None, "not assessable", "r", PUBLISHED, NO_ATTRIBUTES)
+    assert "rests on small-cnn and kmeans-3; all else is sensitivity analysis." in said
+
+
+def test_every_verdict_has_a_headline(analysis: Analysis, controls: config.Controls) -> None:
+    heads = {
+        paragraph(context(controls), analysis, None, verdict, "why", PUBLISHED, NO_ATTRIBUTES).split("(why)")[0]
+        for verdict in ("different", "equivalent", "undecided", "not assessable")
+    }
+    assert len(heads) == 4
+
+
+def test_numbers_of_a_test_without_clusters(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
+    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, [], 0, 0)
+    said = paragraph(context(controls), analysis, empty, "not assessable", "r", PUBLISHED, NO_ATTRIBUTES)
+    assert "nan" not in said
