@@ -123,7 +123,7 @@ def test_a_fusion_computes_nothing_again(collected: Path) -> None:
 
 
 def test_external_validation_tests_on_the_other_source(collected: Path) -> None:
-    images = pd.read_parquet(collected / "results/dataset/both/images.parquet")
+    images = pd.read_parquet(collected / "results/dataset/both/images.parquet")[["image_id", "attr_dataset"]]
     split = pd.read_parquet(collected / "results/split/both/external.parquet").merge(images, on="image_id")
     assert set(split.query("part == 'test'")["attr_dataset"]) == {"b"}
     assert set(split.query("part != 'test'")["attr_dataset"]) == {"a"}
