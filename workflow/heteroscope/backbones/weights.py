@@ -107,10 +107,15 @@ def settle_batch_norms(network: nn.Module, *, seed: int) -> None:
 
 
 def photograph_like_noise(*, seed: int) -> torch.Tensor:
-    """Noise of every scale, as photographs have it: (16, 3, 224, 224). On white noise deep layers settle far from them."""
+    """Noise of every scale, contrast and brightness, as photographs have them: (16, 3, 224, 224).
+
+    On white noise the deep layers settle so far from photographs that a few of those overflow.
+    """
     generator = torch.Generator().manual_seed(seed)
     scales = [torch.randn(16, 3, cells, cells, generator=generator) for cells in (1, 2, 4, 8, 16, 32)]
-    return torch.stack([nn.functional.interpolate(cells, size=224, mode="bicubic") for cells in scales]).sum(dim=0)
+    noise = torch.stack([nn.functional.interpolate(cells, size=224, mode="bicubic") for cells in scales]).sum(dim=0)
+    contrast, brightness = torch.rand(2, 16, 1, 1, 1, generator=generator)
+    return noise * (0.2 + 1.3 * contrast) + 3 * (brightness - 0.5)
 
 
 def write_weights(weights: Weights, path: Path) -> None:
