@@ -51,6 +51,13 @@ def rules() -> dict[str, tuple[str, str]]:
     return {rule: (name, stage) for rule, name, stage in found}
 
 
+def test_the_lock_pins_by_hash_and_names_no_address() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert all(line.startswith("    --hash=sha256:") or "==" in line for line in text.splitlines())
+    assert requirements() | {"uv", "hatchling", "pytest"} <= set(locked())
+
+
 @pytest.mark.parametrize("name", ["base", "torch"])
 def test_versions_are_the_locks(name: str) -> None:
     versions = locked()
