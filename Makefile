@@ -53,12 +53,13 @@ clean: ## remove the environment, caches and all results
 # pip brings uv, pinned and hashed by the same lock, and uv brings all else, several times faster than pip would.
 # The mark is written last: an environment without it was interrupted.
 $(INSTALLED): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "heteroscope needs Python 3.11 or newer: make PYTHON=…")'
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.lock
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes --requirement requirements.lock
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q workflow
-	$(BIN)/python -c 'import sys; print(sys.prefix)' > $@
+	@echo "Making the environment in .venv …"
+	@rm -rf .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "heteroscope needs Python 3.11 or newer: make PYTHON=…")'
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes --requirement requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q workflow
+	@$(BIN)/python -c 'import sys; print(sys.prefix)' > $@
