@@ -11,10 +11,12 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -40,7 +42,22 @@ Positive = Annotated[int, Field(ge=1)]
 class Closed(BaseModel):
     """A configuration object that refuses unknown keys and changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_truth_value_is_no_number(cls, raw: Any) -> Any:
+        # YAML reads `on` and `yes` as true, which Python would take for 1
+        for key, value in raw.items() if isinstance(raw, Mapping) else ():
+            if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation is not bool:
+                raise ValueError(f"{key}: {value}: this key takes no truth value (YAML reads on, yes, off, no as such)")
+        return raw
+
+
+def _distinct(values: list[str]) -> list[str]:
+    if repeated := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"named twice: {', '.join(repeated)}")
+    return values
 
 
 # --------------------------------------------------------------------------------------- datasets
@@ -52,8 +69,14 @@ class Range(Closed):
     min: float | None = Field(None, description="smallest allowed value")
     max: float | None = Field(None, description="largest allowed value")
 
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no value lies between min: {self.min:g} and max: {self.max:g}")
+        return self
 
-Condition = list[str | int | float] | Range
+
+Condition = Annotated[list[str | int | float], Field(min_length=1)] | Range
 Where = dict[str, Condition]
 
 
@@ -175,7 +198,7 @@ class UnionDataset(DatasetBase):
     """The images of several datasets together, for external validation; `attr_dataset` names the source."""
 
     adapter: Literal["union"] = Field(description="several datasets together")
-    datasets: Annotated[list[Identifier], Field(min_length=2)] = Field(
+    datasets: Annotated[list[Identifier], Field(min_length=2), AfterValidator(_distinct)] = Field(
         description="ids of the datasets; none may be a union itself"
     )
 
@@ -309,18 +332,19 @@ class Backbone(Closed):
             raise ValueError("`weights: trained` and a `finetune` recipe go together")
         if self.finetune and self.finetune.initial == "trained":
             raise ValueError("finetune.initial: training starts from random, a published weight name, or a file")
-        _check_weights(self.model, self.finetune.initial if self.finetune else self.weights)
+        key = "finetune.initial" if self.finetune else "weights"
+        _check_weights(self.model, key, self.finetune.initial if self.finetune else self.weights)
         return self
 
 
-def _check_weights(model: str, weights: str) -> None:
+def _check_weights(model: str, key: str, weights: str) -> None:
     """Refuse what is written like a published weight name and is none; which model has it, torchvision knows."""
     if re.fullmatch(r"IMAGENET\w*|DEFAULT", weights, re.IGNORECASE) is None:
         return
     if weights not in TORCHVISION_WEIGHTS:
-        raise ValueError(unknown_name("published weights", weights, TORCHVISION_WEIGHTS))
+        raise ValueError(f"{key}: {unknown_name('published weights', weights, TORCHVISION_WEIGHTS)}")
     if model == SMALL_CNN:
-        raise ValueError(f"{SMALL_CNN} has no published weights; use random, trained, or a file")
+        raise ValueError(f"{key}: {weights!r}: {SMALL_CNN} has no published weights; use random, trained, or a file")
 
 
 # ------------------------------------------------------------------------------------- experiment
@@ -379,7 +403,7 @@ Arm = Literal["size", "balanced", "labels"]
 class Controls(Closed):
     """The random arms that the clusters are compared with."""
 
-    arms: list[Arm] = Field(
+    arms: Annotated[list[Arm], AfterValidator(_distinct)] = Field(
         default=["size", "balanced", "labels"], description="which controls are run; the verdict needs `labels`"
     )
     repeats: Positive = Field(200, description="random partitions of the arms size and balanced")
@@ -393,9 +417,7 @@ class Controls(Closed):
 
     @field_validator("arms")
     @classmethod
-    def _distinct(cls, arms: list[Arm]) -> list[Arm]:
-        if len(set(arms)) != len(arms):
-            raise ValueError("an arm is named twice")
+    def _complete(cls, arms: list[Arm]) -> list[Arm]:
         if missing := {"size", "balanced"} - set(arms):
             raise ValueError(
                 f"{', '.join(sorted(missing))}: every cluster's job runs this arm; list it (labels is optional)"
@@ -422,10 +444,12 @@ class Study(Closed):
     augmentation: Identifier = Field(
         NO_AUGMENTATION, description="id of an augmentation of the training images, or none"
     )
-    backbones: Annotated[list[FusionIdentifier], Field(min_length=1)] = Field(
+    backbones: Annotated[list[FusionIdentifier], Field(min_length=1), AfterValidator(_distinct)] = Field(
         description="ids of backbones; `a+b` joins the embeddings of two"
     )
-    clusterings: Annotated[list[Identifier], Field(min_length=1)] = Field(description="ids of clusterings")
+    clusterings: Annotated[list[Identifier], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="ids of clusterings"
+    )
     head: Identifier = Field(description="id of a head")
     controls: Identifier = Field(description="id of controls")
     metric: Metric = Field("accuracy", description="metric of the published comparison")
@@ -484,7 +508,12 @@ class Config(Closed):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
-        if problems := [*_unknown_references(self), *_split_problems(self), *_protocol_problems(self)]:
+        if problems := [
+            *_unknown_references(self),
+            *_union_problems(self),
+            *_split_problems(self),
+            *_protocol_problems(self),
+        ]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -509,8 +538,7 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
     for name, dataset in config.datasets.items():
         if isinstance(dataset, UnionDataset):
             for index, member in enumerate(dataset.datasets):
-                allowed = [other for other, spec in config.datasets.items() if not isinstance(spec, UnionDataset)]
-                yield f"datasets.{name}.datasets.{index}", member, allowed
+                yield f"datasets.{name}.datasets.{index}", member, list(config.datasets)
     for name, study in config.studies.items():
         yield f"studies.{name}.dataset", study.dataset, list(config.datasets)
         yield f"studies.{name}.split", study.split, list(config.splits_by_id())
@@ -529,6 +557,16 @@ def _unknown_references(config: Config) -> list[str]:
         f"{path}: unknown id {value!r}{_did_you_mean(value, allowed)}; known: {', '.join(allowed) or 'none'}"
         for path, value, allowed in _references(config)
         if value not in allowed
+    ]
+
+
+def _union_problems(config: Config) -> list[str]:
+    return [
+        f"datasets.{name}.datasets.{index}: {member!r} is a union itself; name its datasets instead"
+        for name, dataset in config.datasets.items()
+        if isinstance(dataset, UnionDataset)
+        for index, member in enumerate(dataset.datasets)
+        if isinstance(config.datasets.get(member), UnionDataset)
     ]
 
 
@@ -580,7 +618,9 @@ def load(raw: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: with one line a problem: key path, value, what is allowed.
     """
-    return _validate(TypeAdapter(Config), dict(raw), "the configuration cannot be used")
+    return _validate(
+        TypeAdapter(Config), dict(raw) if isinstance(raw, Mapping) else raw, "the configuration cannot be used"
+    )
 
 
 def parse(kind: Any, text: str) -> Any:
@@ -605,45 +645,105 @@ def _validate(adapter: TypeAdapter[Model], raw: Any, headline: str) -> Model:
     try:
         return adapter.validate_python(raw)
     except ValidationError as error:
-        lines = [line for problem in error.errors() for line in _explain(dict(problem), raw)]
+        problems = _without_other_kinds([Problem.of(dict(details), raw) for details in error.errors()])
+        lines = [line for problem in problems for line in problem.explain()]
         raise ConfigError("\n".join([f"{headline}:", *(f"  {line}" for line in lines)])) from None
 
 
-def _explain(problem: dict[str, Any], raw: Any) -> list[str]:
-    """Plain lines for one pydantic error."""
-    location = [str(part) for part in _real_path(problem["loc"], raw)]
-    path = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        return [f"{path}: unknown key{_did_you_mean(location[-1], _known_keys(location[:-1]))}"]
-    if problem["type"] == "missing":
-        return [f"{path}: this key is required"]
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return [f"{path}: {line}" if path else line for line in message.split("\n")]
-    if problem["type"] == "string_pattern_mismatch":
-        message = "an id holds lower-case letters, digits and hyphens only"
-    return [f"{path}: {_shown(problem['input'])}: {message[0].lower()}{message[1:]}"]
+@dataclass(frozen=True)
+class Problem:
+    """One pydantic error.
+
+    Attributes:
+        location: keys and list positions that lead to it in the file.
+        kind: pydantic's name of it.
+        message: pydantic's sentence.
+        value: what stands there.
+    """
+
+    location: tuple[str, ...]
+    kind: str
+    message: str
+    value: Any
+
+    @classmethod
+    def of(cls, details: dict[str, Any], raw: Any) -> Self:
+        """From one entry of `ValidationError.errors()` on a raw value."""
+        location = tuple(str(part) for part in _real_path(details["loc"], raw, missing=details["type"] == "missing"))
+        # a key of a mapping that is no text: pydantic says so in two ways
+        kind = (
+            "invalid_key" if (details["loc"][-1:], details["type"]) == (("[key]",), "string_type") else details["type"]
+        )
+        return cls(location, kind, str(details["msg"]).removeprefix("Value error, "), details["input"])
+
+    def explain(self) -> list[str]:
+        """Lines that name the key's path, the value and what is allowed."""
+        path = ".".join(self.location)
+        if self.kind == "extra_forbidden":
+            return [f"{path}: unknown key{_did_you_mean(self.location[-1], _known_keys(list(self.location[:-1])))}"]
+        if self.kind == "missing":
+            return [f"{path}: this key is required"]
+        if self.kind == "value_error":
+            return [f"{path}{self._joint(line)}{line}" for line in self.message.split("\n")]
+        message = f"{self.message[0].lower()}{self.message[1:]}"
+        if self.kind == "string_pattern_mismatch":
+            message = "an id holds lower-case letters, digits and hyphens only"
+        if self.kind == "invalid_key":
+            message = "a key is text: put what YAML reads as a number or a truth value (on, yes) in quotes"
+        return [f"{path or 'the whole'}: {_shown(self.value)}: {message}"]
+
+    def _joint(self, line: str) -> str:
+        """What stands between the path and a line: a dot where the line goes on with a key of the object."""
+        if not self.location:
+            return ""
+        key = re.match(r"(\w+)[\w.]*: ", line)
+        return "." if key and key[1] in _known_keys(list(self.location)) else ": "
 
 
-def _real_path(location: tuple[Any, ...], raw: Any) -> Iterator[Any]:
+OTHER_KINDS = re.compile(r"(list|dict|model|model_attributes|float|int|string|bool)_(type|parsing)|literal_error")
+
+
+def _without_other_kinds(problems: list[Problem]) -> list[Problem]:
+    """Without the complaints of those members of a union that another member understood better."""
+    understood = [problem.location for problem in problems if not OTHER_KINDS.fullmatch(problem.kind)]
+    return [
+        problem
+        for problem in problems
+        if not OTHER_KINDS.fullmatch(problem.kind)
+        or not any(location[: len(problem.location)] == problem.location for location in understood)
+    ]
+
+
+def _real_path(location: tuple[Any, ...], raw: Any, *, missing: bool) -> Iterator[Any]:
     """The location without the names of union members, which stand in no file."""
     node = raw
     for index, part in enumerate(location):
-        last = index == len(location) - 1
-        known = (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int))
-        if known:
-            node = node[part] if not isinstance(node, list) or part < len(node) else None
+        if isinstance(node, list) and isinstance(part, int):
             yield part
-        elif last and isinstance(node, Mapping) and isinstance(part, str) and "[" not in part:
+            node = node[part] if part < len(node) else None
+        # pydantic names the keys true, false and null 1, 0 and "None"
+        elif isinstance(node, Mapping) and (keys := [key for key in node if key == part or str(key) == part]):
+            yield keys[0]
+            node = node[keys[0]]
+        elif missing and index == len(location) - 1:
             yield part
 
 
 def _known_keys(location: list[str]) -> list[str]:
     """Keys that the object at a location may have, for a suggestion."""
     sections: dict[str, list[type[BaseModel]]] = {
-        "datasets": [FolderDataset, TableDataset, OdirDataset, NihChestDataset, PhantomDataset, UnionDataset],
+        "datasets": [
+            FolderDataset,
+            TableDataset,
+            OdirDataset,
+            NihChestDataset,
+            PhantomDataset,
+            UnionDataset,
+            Balance,
+            Range,
+        ],
         "pixels": [Pixels],
-        "splits": [Split, TestWhere, Shuffle],
+        "splits": [Split, TestWhere, Shuffle, Range],
         "augmentations": [Augmentation],
         "backbones": [Backbone, Finetune],
         "clusterings": [Clustering, Reduction],
