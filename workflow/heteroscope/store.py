@@ -64,8 +64,6 @@ def open_h5(path: Path, encoding: str) -> Iterator[h5py.File]:
                 )
             yield file
     except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
-        if isinstance(error, StoreError):
-            raise
         raise StoreError(f"{path}: damaged or incomplete HDF5 file ({error}); {remedy}") from error
 
 
@@ -190,10 +188,16 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         text = {
             ".csv": lambda: frame.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g"),
             ".tsv": lambda: frame.to_csv(index=False, sep="\t", float_format=f"%.{SIGNIFICANT_DIGITS}g"),
-            ".md": lambda: frame.to_markdown(index=False, floatfmt=".4g") + "\n",
+            ".md": lambda: _markdown(frame) + "\n",
             ".tex": lambda: frame.to_latex(index=False, escape=True, float_format="%.4g"),
         }[path.suffix]()
         temporary.write_text(text, encoding="utf-8")
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    # names that look like numbers (a patient "007") stay as they are
+    words = [place for place, kind in enumerate(frame.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
+    return str(frame.to_markdown(index=False, floatfmt=".4g", disable_numparse=words))
 
 
 def write_table_in_all_formats(frame: pd.DataFrame, csv: Path) -> None:
