@@ -1,0 +1,208 @@
+"""Where results stand: a path holds exactly the axes that a file depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heteroscope import config
+from heteroscope.layout import Layout
+
+CLASSES = {"b": ["b"], "a": ["a"]}
+
+
+def network(**changes: Any) -> dict[str, Any]:
+    return {"model": "small-cnn", "weights": "random", "pixels": "small", **changes}
+
+
+RAW: dict[str, Any] = {
+    "data_root": "/data",
+    "datasets": {
+        "eyes": {"adapter": "table", "root": "eyes", "table": "t.csv", "path": "p", "label": "l", "classes": CLASSES},
+        "chest": {"adapter": "folder", "root": "chest", "classes": CLASSES},
+        "made": {"adapter": "phantom", "truth": "benign"},
+        "both": {"adapter": "union", "datasets": ["eyes", "chest"], "classes": CLASSES},
+    },
+    "pixels": {"small": {"size": 32}, "large": {"size": 64}},
+    "splits": {"cv": {"test": None, "folds": 2, "validation": 0.1, "backbone": 0.1}},
+    "augmentations": {"flip": {"flip": True}},
+    "backbones": {
+        "frozen": network(),
+        "wide": network(pixels="large", layer="features.3", seed=3, batch_size=4),
+        "tuned": network(weights="trained", finetune={"epochs": 7, "initial": "w.pt"}, seed=5),
+    },
+    "clusterings": {"k2": {"k": 2}, "k3": {"k": 3}},
+    "heads": {"linear": {}},
+    "controls": {"all": {}, "plain": {"arms": ["size", "balanced"]}},
+    "studies": {
+        "one": {
+            "dataset": "eyes",
+            "split": "cv-2",
+            "augmentation": "flip",
+            "backbones": ["frozen", "frozen+tuned"],
+            "clusterings": ["k2", "k3"],
+            "head": "linear",
+            "controls": "all",
+            "primary": {"backbone": "frozen", "clustering": "k3"},
+        },
+        "two": {
+            "dataset": "eyes",
+            "split": "cv-2",
+            "backbones": ["frozen"],
+            "clusterings": ["k2"],
+            "head": "linear",
+            "controls": "plain",
+            "primary": {"backbone": "frozen", "clustering": "k2"},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
+    return Layout(config.load(RAW))
+
+
+def test_frozen_embeddings_do_not_depend_on_the_split(layout: Layout) -> None:
+    assert layout.embeddings_of("eyes", "frozen", "cv-1") == ["results/embed/eyes/frozen/embeddings.h5"]
+    assert layout.embeddings_of("eyes", "frozen", "cv-1") == layout.embeddings_of("eyes", "frozen", "cv-2")
+
+
+def test_embeddings_of_a_trained_backbone_do(layout: Layout) -> None:
+    assert layout.embeddings_of("eyes", "tuned", "cv-1") == ["results/embed/eyes/tuned/cv-1/embeddings.h5"]
+
+
+def test_a_fusion_reads_the_files_of_its_parts_in_order(layout: Layout) -> None:
+    assert layout.embeddings_of("eyes", "tuned+frozen+wide", "cv-2") == [
+        "results/embed/eyes/tuned/cv-2/embeddings.h5",
+        "results/embed/eyes/frozen/embeddings.h5",
+        "results/embed/eyes/wide/embeddings.h5",
+    ]
+
+
+def test_views_belong_to_the_training_images_of_a_split(layout: Layout) -> None:
+    assert layout.views_of("eyes", "frozen+tuned", "cv-2", "flip") == [
+        "results/embed/eyes/frozen/cv-2/flip/views.h5",
+        "results/embed/eyes/tuned/cv-2/flip/views.h5",
+    ]
+    assert layout.views_of("eyes", "frozen", "cv-2", "none") == []
+
+
+def test_weights(layout: Layout) -> None:
+    assert layout.weights("eyes", "frozen", "cv-1") == "results/weights/frozen.pt"
+    assert layout.weights("eyes", "tuned", "cv-1") == "results/finetune/eyes/tuned/cv-1/model.pt"
+    assert [layout.is_trained(name) for name in ("frozen", "tuned")] == [False, True]
+
+
+def test_initial_weights_depend_on_nothing_but_their_origin(layout: Layout) -> None:
+    wide = layout.weights_spec("wide")
+    assert (wide.layer, wide.batch_size, wide.seed) == (None, 32, 3)
+    tuned = layout.weights_spec("tuned")
+    assert tuned.finetune is not None
+    assert (tuned.finetune.initial, tuned.finetune.epochs, tuned.seed) == ("w.pt", config.Finetune().epochs, 5)
+
+
+def test_folders_and_what_stands_for_them(layout: Layout) -> None:
+    assert layout.scanned() == {"eyes": (Path("/data/eyes"), ["t.csv"]), "chest": (Path("/data/chest"), [])}
+    assert layout.generated() == ["made"]
+    assert layout.members("both") == ["eyes", "chest"]
+    assert layout.members("eyes") == []
+    assert layout.root("made") == "results/phantom/made"
+    assert layout.root("eyes") == "/data/eyes"
+    assert layout.class_names("eyes") == ["b", "a"]
+    assert layout.pixels_of("eyes", "wide+frozen") == ["results/dataset/eyes/large/pixels.h5"]
+    assert layout.dataset_tables("one") == ["results/dataset/eyes/classes.csv", "results/dataset/eyes/rejected.csv"]
+    assert layout.images_of_study("one") == "results/dataset/eyes/images.parquet"
+
+
+def test_a_union_is_read_by_its_members(layout: Layout) -> None:
+    assert layout.listings("eyes") == ["results/dataset/eyes/listing.tsv"]
+    assert layout.listings("both") == []
+    tables = ["results/dataset/eyes/images.parquet", "results/dataset/chest/images.parquet"]
+    assert layout.member_images("both") == tables
+    assert layout.member_flags("both") == f"--member eyes={tables[0]} --member chest={tables[1]}"
+    assert layout.member_flags("eyes") == ""
+    assert layout.member_pixels("both", "small") == [
+        "results/dataset/eyes/small/pixels.h5",
+        "results/dataset/chest/small/pixels.h5",
+    ]
+    assert layout.member_embeddings("both", "frozen") == [
+        "results/embed/eyes/frozen/embeddings.h5",
+        "results/embed/chest/frozen/embeddings.h5",
+    ]
+
+
+def test_folds_share_a_split(layout: Layout) -> None:
+    assert layout.split("cv-1") == layout.split("cv-2")
+    assert layout.fold_flag("cv-2") == "--fold 2"
+    assert layout.split_of_study("one") == "results/split/eyes/cv-2.parquet"
+    assert layout.split_of_study("one", "png") == "results/split/eyes/cv-2.png"
+
+
+def test_backbones_by_how_they_come(layout: Layout) -> None:
+    assert (layout.frozen(), layout.trained()) == (["frozen", "wide"], ["tuned"])
+    assert layout.finetune_augmentation("tuned") is None
+    assert layout.finetune_augmentation("frozen") is None
+
+
+def test_analyses_are_backbones_by_clusterings(layout: Layout) -> None:
+    found = layout.analyses("one")
+    assert [(entry["backbone"], entry["clustering"], entry["k"]) for entry in found] == [
+        ("frozen", "k2", 2),
+        ("frozen", "k3", 3),
+        ("frozen+tuned", "k2", 2),
+        ("frozen+tuned", "k3", 3),
+    ]
+    last = found[-1]
+    base = "eyes/frozen+tuned/cv-2/flip"
+    assert last["predictions"] == f"results/train/{base}/linear/predictions.parquet"
+    assert last["assignments"] == f"results/cluster/{base}/k3/assignments.parquet"
+    assert last["labels"] == f"results/retrain/{base}/k3/linear/all/labels.h5"
+    assert [runs["size"] for runs in last["runs"]] == [
+        f"results/retrain/{base}/k3/linear/all/cluster-{c}/size.h5" for c in range(3)
+    ]
+    assert set(last["runs"][0]) == {"cluster", "size", "balanced"}
+
+
+def test_a_study_without_the_label_arm_waits_for_no_labels(layout: Layout) -> None:
+    [entry] = layout.analyses("two")
+    assert entry["labels"] is None
+    assert not any("labels" in path for path in layout.compared_files("two"))
+
+
+def test_what_a_comparison_waits_for(layout: Layout) -> None:
+    files = layout.compared_files("one")
+    assert len(files) == len(set(files))
+    for entry in layout.analyses("one"):
+        for name in ("predictions", "metrics", "assignments", "distances", "quality", "labels"):
+            assert entry[name] in files
+        for runs in entry["runs"]:
+            assert set(runs.values()) <= set(files)
+    assert all(path.startswith("results/") for path in files), "an id stands among the files"
+    assert not set(layout.figures_of("one")) & set(files)
+    assert len(layout.figures_of("one")) == 4 * 5
+
+
+def test_studies_share_what_does_not_differ(layout: Layout) -> None:
+    changed = RAW | {"studies": {"two": RAW["studies"]["two"], "three": RAW["studies"]["two"] | {"controls": "all"}}}
+    shared = Layout(config.load(changed))
+    first, second = (
+        {path for path in shared.compared_files(name) if "retrain" not in path} for name in ("two", "three")
+    )
+    assert first == second
+    assert len(first) == 5
+
+
+def test_the_context_holds_what_the_study_names(layout: Layout) -> None:
+    context = layout.context("one")
+    assert set(context.backbones) == {"frozen", "tuned"}
+    assert set(context.clusterings) == {"k2", "k3"}
+    assert context.split.folds == 2
+    assert context.augmentation is not None
+    assert context.augmentation.flip
+    assert layout.context("two").augmentation is None
+    again = config.parse(config.StudyContext, config.dump(context))
+    assert again == context
+    assert again.dataset.class_names == ["b", "a"]
