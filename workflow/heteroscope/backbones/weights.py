@@ -115,7 +115,7 @@ def photograph_like_noise(*, seed: int) -> torch.Tensor:
     scales = [torch.randn(16, 3, cells, cells, generator=generator) for cells in (1, 2, 4, 8, 16, 32)]
     noise = torch.stack([nn.functional.interpolate(cells, size=224, mode="bicubic") for cells in scales]).sum(dim=0)
     contrast, brightness = torch.rand(2, 16, 1, 1, 1, generator=generator)
-    return noise * (0.2 + 1.3 * contrast) + 3 * (brightness - 0.5)
+    return noise * (0.2 + 1.3 * contrast) + 3 * (brightness - 0.5)  # type: ignore[no-any-return]  # a tensor unpacks to Any
 
 
 def write_weights(weights: Weights, path: Path) -> None:
