@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.runs import ArmRuns, LabelRuns
+from heteroscope.evaluation.runs import ArmRuns, LabelRuns, write_arm, write_labels
+from heteroscope.store import write_json, write_table
 
 K, TRAIN, TEST, SEEDS, REPEATS, DRAWS = 3, 90, 60, 2, 20, 39
 
@@ -57,6 +62,44 @@ def analysis() -> Analysis:
         class_names=["normal", "disease"],
         summary={"weights": "trained (sha256 0123abcd)", "selection": "validation", "optimistic": False},
     )
+
+
+@pytest.fixture(scope="session")
+def write_analysis() -> Callable[[Path, Analysis], dict[str, Any]]:
+    return _write_analysis
+
+
+def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
+    """The files of an analysis, under the names that a plan gives them."""
+    test = analysis.test["image_id"].tolist()
+    predictions = pd.DataFrame(
+        {
+            "seed": np.repeat([0, 1], 60),
+            "image_id": test * 2,
+            "label": np.tile(analysis.test["label"], 2),
+            **{f"probability_{name}": analysis.baseline[..., c].ravel() for c, name in enumerate(analysis.class_names)},
+        }
+    )
+    write_table(predictions, folder / "predictions.parquet")
+    write_table(analysis.assignments, folder / "assignments.parquet")
+    write_table(analysis.distances, folder / "distances.csv")
+    write_json(analysis.summary, folder / "metrics.json")
+    for arm, runs in analysis.arms.items():
+        for c, run in enumerate(runs):
+            write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
+    assert analysis.labels is not None
+    write_labels(folder / "labels.h5", analysis.labels, test_images=test)
+    return {
+        "backbone": analysis.backbone,
+        "clustering": analysis.clustering,
+        "k": analysis.k,
+        "predictions": str(folder / "predictions.parquet"),
+        "metrics": str(folder / "metrics.json"),
+        "assignments": str(folder / "assignments.parquet"),
+        "distances": str(folder / "distances.csv"),
+        "labels": str(folder / "labels.h5"),
+        "runs": [{arm: str(folder / f"cluster-{c}/{arm}.h5") for arm in analysis.arms} for c in range(analysis.k)],
+    }
 
 
 def _rows(part: str, cluster: list[int], label: list[int]) -> pd.DataFrame:

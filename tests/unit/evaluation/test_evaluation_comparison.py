@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +24,8 @@ from heteroscope.evaluation.comparison import (
     published_comparison,
     transfer_table,
 )
-from heteroscope.evaluation.runs import read_arm, read_labels, write_arm, write_labels
-from heteroscope.store import write_json, write_table
+from heteroscope.evaluation.runs import read_arm, read_labels
+from heteroscope.store import write_table
 
 
 def score(name: str, probability: np.ndarray, label: np.ndarray) -> float:
@@ -41,6 +43,7 @@ def mean_score(name: str, seeds: np.ndarray, label: np.ndarray) -> float:
     return float(np.mean([score(name, probability, label) for probability in seeds]))
 
 
+Writer = Callable[[Path, Analysis], dict[str, Any]]
 SHOWN = ("accuracy", "auc", "sensitivity", "specificity", "f1")
 
 
@@ -213,39 +216,9 @@ def test_one_cluster_leaves_the_published_comparison_undefined(analysis: Analysi
 # ------------------------------------------------------------------------------------------ files
 
 
-def write_analysis(folder: Path, analysis: Analysis, *, labels: bool = True) -> dict[str, object]:
-    test = analysis.test["image_id"].tolist()
-    predictions = pd.DataFrame(
-        {
-            "seed": np.repeat([0, 1], 60),
-            "image_id": test * 2,
-            "label": np.tile(analysis.test["label"], 2),
-            **{f"probability_{name}": analysis.baseline[..., c].ravel() for c, name in enumerate(analysis.class_names)},
-        }
-    )
-    write_table(predictions, folder / "predictions.parquet")
-    write_table(analysis.assignments, folder / "assignments.parquet")
-    write_table(analysis.distances, folder / "distances.csv")
-    write_json(analysis.summary, folder / "metrics.json")
-    for arm, runs in analysis.arms.items():
-        for c, run in enumerate(runs):
-            write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
-    assert analysis.labels is not None
-    write_labels(folder / "labels.h5", analysis.labels, test_images=test)
-    return {
-        "backbone": analysis.backbone,
-        "clustering": analysis.clustering,
-        "k": analysis.k,
-        "predictions": folder / "predictions.parquet",
-        "metrics": folder / "metrics.json",
-        "assignments": folder / "assignments.parquet",
-        "distances": folder / "distances.csv",
-        "labels": folder / "labels.h5" if labels else None,
-        "runs": [{arm: folder / f"cluster-{c}/{arm}.h5" for arm in analysis.arms} for c in range(analysis.k)],
-    }
-
-
-def test_an_analysis_is_read_as_it_was_written(analysis: Analysis, controls: Controls, tmp_path: Path) -> None:
+def test_an_analysis_is_read_as_it_was_written(
+    analysis: Analysis, controls: Controls, tmp_path: Path, write_analysis: Writer
+) -> None:
     files = write_analysis(tmp_path, analysis)
     # the order of assignments is not that of predictions
     shuffled = analysis.assignments.sample(frac=1, random_state=1)
@@ -261,7 +234,7 @@ def test_an_analysis_is_read_as_it_was_written(analysis: Analysis, controls: Con
     assert load_analysis(files | {"labels": None}).labels is None
 
 
-def test_files_of_different_test_images_are_refused(analysis: Analysis, tmp_path: Path) -> None:
+def test_files_of_different_test_images_are_refused(analysis: Analysis, tmp_path: Path, write_analysis: Writer) -> None:
     files = write_analysis(tmp_path, analysis)
     other = analysis.assignments.assign(
         part=analysis.assignments["part"].where(analysis.assignments.index != 95, "train")
@@ -271,7 +244,7 @@ def test_files_of_different_test_images_are_refused(analysis: Analysis, tmp_path
         load_analysis(files)
 
 
-def test_a_damaged_run_is_named(analysis: Analysis, tmp_path: Path) -> None:
+def test_a_damaged_run_is_named(analysis: Analysis, tmp_path: Path, write_analysis: Writer) -> None:
     files = write_analysis(tmp_path, analysis)
     path = tmp_path / "cluster-1/size.h5"
     path.write_bytes(path.read_bytes()[:-500])
