@@ -71,9 +71,9 @@ def test_associations_are_those_of_scipy_over_originals(table: pd.DataFrame) -> 
 
 def test_p_is_fair_where_patients_have_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value a patient and a cluster a patient, drawn apart: exchanging images alone would reject far too often."""
-    monkeypatch.setattr(attributes, "PERMUTATIONS", 199)
+    monkeypatch.setattr(attributes, "PERMUTATIONS", 99)
     p = []
-    for seed in range(25):
+    for seed in range(15):
         generator = np.random.default_rng(seed)
         patient = np.repeat(np.arange(12), 8)
         images = pd.DataFrame(
@@ -86,7 +86,7 @@ def test_p_is_fair_where_patients_have_many_images(monkeypatch: pytest.MonkeyPat
         cluster = generator.permutation(np.arange(12) % 2)[patient]
         assignments = pd.DataFrame({"image_id": images["image_id"], "view": 0, "cluster": cluster})
         p.append(attribute_table(images, assignments, seed=seed)["p"].iloc[0])
-    assert np.mean(np.array(p) <= 0.05) <= 0.16
+    assert np.mean(np.array(p) <= 0.05) <= 0.2
     assert len(set(p)) > 2
 
 
