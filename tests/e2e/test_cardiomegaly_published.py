@@ -31,6 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "backbones={efficientnet-b0: {model: small-cnn, weights: random}}",
         "pixels={bgr-224: {size: 32}}",
         "controls={published: {draws: 19}}",
+        "threads=1",
     ]
     done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
