@@ -224,6 +224,23 @@ def test_views_are_embeddings_of_augmented_training_images(study: Study) -> None
     assert counts(study.views(SHIFTED.model_copy(update={"shift": 0.2}))) == (10, 0)
 
 
+def test_copies_of_an_image_share_their_row_but_not_their_views(study: Study) -> None:
+    """As with `duplicates: keep`: two ids, one image, and so one key of its pixels."""
+    with h5py.File(study.pixels, "r+") as file:
+        file["pixels"][1], keys = file["pixels"][0], file["key"][:]
+        keys[1] = keys[0]
+        file["key"][:] = keys
+    assert (counts(study.embed()), counts(study.embed())) == ((10, 0), (0, 10))
+    originals = read_embeddings([study.output]).features
+    np.testing.assert_allclose(originals[0], originals[1], rtol=1e-5, atol=1e-6)
+    assert counts(study.views(SHIFTED)) == (10, 0)
+    drawn = read_embeddings([study.folder / "views.h5"], "views")
+    of_copies = drawn.features[np.isin(drawn.image_id, [name(0), name(1)])]
+    assert len(np.unique(of_copies.round(4), axis=0)) == len(of_copies) == 4
+    assert counts(study.views(SHIFTED)) == (0, 10)
+    np.testing.assert_array_equal(read_embeddings([study.folder / "views.h5"], "views").features, drawn.features)
+
+
 def test_fusion_puts_two_embeddings_side_by_side(study: Study) -> None:
     study.embed()
     second = study.folder / "second.h5"

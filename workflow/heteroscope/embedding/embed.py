@@ -140,7 +140,10 @@ def _pixel_rows(source: h5py.File, image_id: np.ndarray, path: Path) -> tuple[np
 
 
 def _keys(pixel_keys: np.ndarray, target: Target, recipe: Recipe) -> list[str]:
-    """Key of each row: a digest of all that its values depend on."""
+    """Key of each row: a digest of all that its values depend on.
+
+    Copies of one image share their pixels' key; a view is drawn by the image's id as well.
+    """
     code = EMBEDDING_CODE + (AUGMENTATION_CODE if target.augmentation else ())
     spec, engine = recipe.spec, recipe.engine
     common = digest(
@@ -148,7 +151,9 @@ def _keys(pixel_keys: np.ndarray, target: Target, recipe: Recipe) -> list[str]:
         dump(target.augmentation),
         modules_digest(*code),
     )
-    return [digest(key, int(view), common) for key, view in zip(pixel_keys, target.view, strict=True)]
+    drawn_by = target.image_id if target.augmentation else [""] * len(pixel_keys)
+    rows = zip(pixel_keys, drawn_by, target.view, strict=True)
+    return [digest(key, image_id, int(view), common) for key, image_id, view in rows]
 
 
 def _attributes(recipe: Recipe, target: Target, *, preprocessing: str) -> dict[str, Any]:
@@ -193,9 +198,10 @@ def _copy_known(path: Path, encoding: str, keys: list[str], features: h5py.Datas
         return
     try:
         with open_h5(path, encoding) as old:
-            row_of = {key: row for row, key in enumerate(read_strings(old, "key"))}
+            old_keys = read_strings(old, "key")
+            row_of = {key: row for row, key in enumerate(old_keys)}
             known = np.array([row for row in np.flatnonzero(pending) if keys[row] in row_of], dtype=np.int64)
-            if not len(known) or old["features"].shape != (len(row_of), features.shape[1]):
+            if not len(known) or old["features"].shape != (len(old_keys), features.shape[1]):
                 return
             for block in _blocks(known, _block(features.shape[1])):
                 old_rows = np.array([row_of[keys[row]] for row in block])
