@@ -11,8 +11,6 @@ rule cluster:
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
         distances="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/distances.csv",
         quality="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/quality.json",
-        reduced="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5",
-        reduced_digest="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5.digest",
         centroid_distances=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/centroid-distances.png",
             caption="../workflow/heteroscope/report/captions/centroid-distances.rst",
@@ -88,5 +86,5 @@ rule cluster:
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --images {input.images:q} --pixels {input.pixels:q} --spec {params.spec:q}"
         " --assignments {output.assignments:q} --distances {output.distances:q} --quality {output.quality:q}"
-        " --reduced {output.reduced:q} --figures {params.figures:q}"
+        " --figures {params.figures:q}"
         " 2>&1 | tee {log:q}"

@@ -14,10 +14,11 @@ from heteroscope.provenance import ROOT, code_digest
 
 
 def checked_layout():
-    """The layout of the checked configuration; the raw folders are scanned once, by the head process."""
+    """The layout of the checked configuration; the files that it names are looked for once, by the head process."""
     try:
         layout = Layout(load(config))
         if workflow.is_main_process:
+            layout.check_weights_files()
             for dataset, (root, tables) in layout.scanned().items():
                 update_listing(root, Path(layout.listing(dataset)), tables)
         return layout
@@ -61,7 +62,9 @@ threads_flag = f"--threads {layout.config.threads}"
 TABLES = ["clusters", "baseline", "transfer", "attributes"]
 
 # jobs run the package whose code was digested here; a conda environment does not hold it
-shell.prefix("export PYTHONPATH=" + shlex.quote(str(ROOT.parent)) + "${{PYTHONPATH:+:$PYTHONPATH}}; ")
+shell.prefix(
+    "set -euo pipefail; export PYTHONPATH=" + shlex.quote(str(ROOT.parent)) + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
 
 
 wildcard_constraints:

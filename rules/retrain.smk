@@ -42,8 +42,6 @@ rule labels:
         view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
-        reduced=ancient("results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5"),
-        reduced_digest="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/reduced.h5.digest",
     output:
         labels="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/labels.h5",
     log:
@@ -64,6 +62,6 @@ rule labels:
     shell:
         "python -m heteroscope.stages.labels {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
-        " --assignments {input.assignments:q} --reduced {input.reduced:q}"
+        " --assignments {input.assignments:q}"
         " --head {params.head:q} --controls {params.controls:q} --labels {output.labels:q}"
         " 2>&1 | tee {log:q}"

@@ -26,8 +26,7 @@ class Partition:
         cluster: (n,) int.
         clusters: as fitted on the training rows.
         reducer: from embeddings to `points`.
-        coordinates: (n, d'') float32: `points` where the clustering reduces, else principal components, in which a
-            rule can be fitted and pictures drawn.
+        coordinates: (n, d'') float32: `points` where the clustering reduces, else principal components, to be drawn.
         basis: from embeddings to `coordinates`.
     """
 
@@ -37,13 +36,6 @@ class Partition:
     reducer: Reducer
     coordinates: np.ndarray
     basis: Reducer
-
-    @property
-    def basis_name(self) -> str:
-        """What `coordinates` are, in words."""
-        if self.basis is self.reducer:
-            return "the space that was clustered"
-        return f"first {self.basis.dimensions} principal components of the training rows, of an unreduced clustering"
 
 
 def partition_samples(samples: Samples, spec: Clustering) -> Partition:

@@ -68,7 +68,7 @@ def fit_reduction(features: np.ndarray, spec: Reduction, seed: int) -> Reducer:
 
 
 def fit_rule_basis(features: np.ndarray, seed: int) -> Reducer:
-    """The principal components in which the label rule is fitted where the clustering itself reduces nothing.
+    """The principal components in which the label rule is fitted, and an unreduced clustering drawn.
 
     Args:
         features: (n, d) float32, training rows only.

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heteroscope.config import StudyContext
+from heteroscope.config import FUSION, StudyContext
+from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import published_comparison
 from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
 
 FEW_TEST_IMAGES = 100
+WEAKER_RULE = 0.1
 SEED = 0
 
 
@@ -25,7 +27,7 @@ def verdict_document(
     primary = (study.primary.backbone, study.primary.clustering)
     analysis = next(a for a in analyses if (a.backbone, a.clustering) == primary)
     test = tests[primary]
-    verdict, reason = decide(context, test)
+    verdict, reason = decide(context, test, leaked=_leaked(context, split))
     published = published_comparison(analysis, context.controls, study.metric)
     warnings = warnings_of(context, analysis, split)
     return {
@@ -38,9 +40,9 @@ def verdict_document(
         "margin": study.margin,
         "test": _test_document(test),
         "rule": analysis.labels.rule if analysis.labels else None,
-        "clusters_that_gain": clusters_that_gain(analysis, study.level),
+        "clusters_that_gain": [] if verdict == "not assessable" else clusters_that_gain(analysis, study.level),
         "published_comparison": published,
-        "sensitivity": sensitivity(tests, primary),
+        "sensitivity": sensitivity(context, tests, primary),
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
         "warnings": warnings,
@@ -60,6 +62,8 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
         "accuracy_gain_interval_90": list(test.interval),
         "pooled_accuracy": test.pooled_accuracy,
         "majority_share": test.majority_share,
+        "pooled_loss": test.pooled_loss,
+        "prevalence_loss": test.prevalence_loss,
         "compared_clusters": test.eligible,
         "images": test.images,
         "patients": test.patients,
@@ -86,6 +90,15 @@ def _overlap(split: pd.DataFrame, column: str) -> int:
         return 0
     known = set(split.loc[split["part"] == "train", column])
     return int(split.loc[split["part"] == "test", column].isin(known).sum())
+
+
+def _leaked(context: StudyContext, split: pd.DataFrame) -> int:
+    """Images of the study that show a patient, or a copy of an image, of the share B that trained a backbone."""
+    parts = [context.backbones[part] for part in context.study.primary.backbone.split(FUSION)]
+    if not any(backbone.finetune for backbone in parts):
+        return 0
+    share, rest = split[split["part"] == "backbone"], split[split["part"] != "backbone"]
+    return int((rest["group"].isin(share["group"]) | rest["content"].isin(share["content"])).sum())
 
 
 def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) -> list[str]:
@@ -115,8 +128,34 @@ def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) 
             " class shares"
         )
     found += _backbone_warnings(context)
+    if analysis.labels is not None:
+        found += _rule_warnings(context, analysis)
     if tested < FEW_TEST_IMAGES:
         found.append(f"small test set: {tested} images; gaps of several points lie within its noise")
+    return found
+
+
+def warning_names(warnings: list[str]) -> str:
+    """The names of warnings, as tables and figures carry them."""
+    return "; ".join(warning.split(":")[0] for warning in warnings)
+
+
+def _rule_warnings(context: StudyContext, analysis: Analysis) -> list[str]:
+    assert analysis.labels is not None
+    found = []
+    pooled = float(np.mean(metrics.auc(analysis.baseline, analysis.test["label"].to_numpy())))
+    rule = analysis.labels.rule["cross_fitted_auc"]
+    if rule < pooled - WEAKER_RULE:
+        found.append(
+            f"weak rule: the rule that labels were redrawn from tells the classes apart less well (AUC {rule:.2f},"
+            f" cross-fitted) than the pooled head ({pooled:.2f}); a difference is then harder to show"
+        )
+    smallest = int(analysis.labels.eligible[0].sum()) / len(analysis.labels.eligible)
+    if smallest > context.study.level:
+        found.append(
+            f"few draws: the smallest Holm-adjusted p of a cluster is {smallest:.3g}, above the level"
+            f" {context.study.level:g}; no cluster can be named"
+        )
     return found
 
 
@@ -150,7 +189,8 @@ def paragraph(
     sentences = [_headline(verdict, reason)]
     if test is not None and np.isfinite(test.gain):
         sentences.append(_figures(test))
-        if gaining := clusters_that_gain(analysis, context.study.level):
+        gaining = clusters_that_gain(analysis, context.study.level)
+        if gaining and verdict != "not assessable":
             named = ", ".join(map(str, gaining))
             clusters = "cluster" if len(gaining) == 1 else "clusters"
             sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")

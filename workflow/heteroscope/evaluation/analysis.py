@@ -85,9 +85,9 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
     """
     predictions = read_table(Path(files["predictions"]))
     assignments = read_table(Path(files["assignments"]))
-    shown = predictions.loc[predictions["seed"] == 0, "image_id"]
+    shown = predictions.loc[predictions["seed"] == 0, "image_id"].tolist()
     originals = assignments[assignments["view"] == 0].set_index("image_id")
-    if not set(shown) <= set(originals.index[originals["part"] == "test"]):
+    if set(shown) != set(originals.index[originals["part"] == "test"]):
         raise StoreError(
             f"{files['predictions']} and {files['assignments']} have different test images; delete both and run again"
         )
@@ -99,8 +99,11 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
         distances=read_table(Path(files["distances"])),
         test=originals.loc[shown].reset_index(),
         baseline=probabilities_of(predictions),
-        arms={arm: [read_arm(Path(paths[arm])) for paths in files["runs"]] for arm in ("cluster", *CONTROL_ARMS)},
-        labels=read_labels(Path(files["labels"])) if files["labels"] else None,
+        arms={
+            arm: [read_arm(Path(paths[arm]), test_images=shown) for paths in files["runs"]]
+            for arm in ("cluster", *CONTROL_ARMS)
+        },
+        labels=read_labels(Path(files["labels"]), test_images=shown) if files["labels"] else None,
         class_names=[
             name.removeprefix("probability_") for name in predictions.columns if name.startswith("probability_")
         ],

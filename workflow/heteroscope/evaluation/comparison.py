@@ -117,7 +117,7 @@ def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
             value = metrics.METRICS[metric](runs.probability[0][:, members], label[members]).mean() if n else np.nan
             rows.append({"model": i, "tested_on": j, "images": n, "few": n < FEW_IMAGES, metric: value})
     axes = {"backbone": analysis.backbone, "clustering": analysis.clustering}
-    return pd.DataFrame([axes | row for row in rows])
+    return pd.DataFrame([axes | row for row in rows]).assign(**_provenance(analysis))
 
 
 def published_comparison(analysis: Analysis, controls: Controls, metric: str) -> dict[str, Any]:

@@ -78,19 +78,16 @@ def fit_shared_rule(
 def redraw_labels(rule: SharedRule, label: np.ndarray, group: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
     """New labels of all original images from the rule: (n,) int; depends on (seed, draw) alone.
 
-    Patients whose images agree in their label get one label again, from the mean of their logits.
+    The images of a patient that agree in their label, copies of one image among them, get one label
+    again, from the mean of their logits.
     """
     generator = np.random.default_rng([seed, draw])
     _, patient = np.unique(group, return_inverse=True)
-    count = np.bincount(patient)
-    low, high = (np.full(len(count), bound) for bound in (label.max(), label.min()))
-    np.minimum.at(low, patient, label)
-    np.maximum.at(high, patient, label)
-    mean_logit = np.zeros((len(count), rule.probability.shape[1]))
-    np.add.at(mean_logit, patient, np.log(np.clip(rule.probability, 1e-12, None)))
-    of_patient = _draw(softmax(mean_logit / count[:, None], axis=1), generator)
-    of_image = _draw(rule.probability, generator)
-    return np.asarray(np.where((low == high)[patient], of_patient[patient], of_image))
+    classes = rule.probability.shape[1]
+    _, unit, count = np.unique(patient * classes + label, return_inverse=True, return_counts=True)
+    logit = np.zeros((len(count), classes))
+    np.add.at(logit, unit, np.log(np.clip(rule.probability, 1e-12, None)))
+    return _draw(softmax(logit / count[:, None], axis=1), generator)[unit]
 
 
 def _draw(probability: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from heteroscope.store import create_h5, open_h5, write_strings
+from heteroscope.errors import StoreError
+from heteroscope.store import create_h5, open_h5, read_strings, write_strings
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,14 @@ def write_arm(path: Path, runs: ArmRuns, *, cluster: int, arm: str, test_images:
         write_strings(file, "image_id", test_images)
 
 
-def read_arm(path: Path) -> ArmRuns:
+def read_arm(path: Path, *, test_images: list[str]) -> ArmRuns:
     """Read one arm of one cluster.
 
     Raises:
-        StoreError: the file is missing or damaged.
+        StoreError: the file is missing, damaged, or of other test images.
     """
     with open_h5(path, "runs") as file:
+        _check_images(path, file, test_images)
         return ArmRuns(file["probability"][:], file["size"][:], file["class_counts"][:], file["best_epoch"][:])
 
 
@@ -82,11 +85,17 @@ def write_labels(path: Path, runs: LabelRuns, *, test_images: list[str]) -> None
         write_strings(file, "image_id", test_images)
 
 
-def read_labels(path: Path) -> LabelRuns:
+def read_labels(path: Path, *, test_images: list[str]) -> LabelRuns:
     """Read the label arm.
 
     Raises:
-        StoreError: the file is missing or damaged.
+        StoreError: the file is missing, damaged, or of other test images.
     """
     with open_h5(path, "labels") as file:
+        _check_images(path, file, test_images)
         return LabelRuns(**{name: file[name][:] for name in LABEL_ARRAYS}, rule=json.loads(file.attrs["rule"]))
+
+
+def _check_images(path: Path, file: h5py.File, test_images: list[str]) -> None:
+    if read_strings(file, "image_id").tolist() != test_images:
+        raise StoreError(f"{path}: made for other test images than the baseline; delete it and run the workflow again")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from heteroscope.config import StudyContext
+from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import label_gains
 from heteroscope.evaluation.runs import LabelRuns
@@ -29,6 +29,8 @@ class LabelTest:
         interval: of the accuracy gain, 90 %, by bootstrap of patients, conditional on clusters and heads.
         pooled_accuracy: on the same images.
         majority_share: of the most frequent class among them.
+        pooled_loss: log loss of the pooled head on them.
+        prevalence_loss: log loss of always giving the classes their shares among them.
         eligible: numbers of the compared clusters.
         images, patients: tested.
     """
@@ -40,6 +42,8 @@ class LabelTest:
     interval: tuple[float, float]
     pooled_accuracy: float
     majority_share: float
+    pooled_loss: float
+    prevalence_loss: float
     eligible: list[int]
     images: int
     patients: int
@@ -65,6 +69,7 @@ def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
     counted = runs.eligible[0].astype(bool)[runs.cluster]
     difference = (runs.own_correct - runs.pooled_correct)[0, counted]
     group = analysis.test["group"].to_numpy()[counted]
+    shares = analysis.test["label"][counted].value_counts(normalize=True)
     some = len(group) > 0
     return LabelTest(
         gain=float(gain[0]),
@@ -73,20 +78,29 @@ def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
         accuracy_gain=float(difference.mean()) if some else float("nan"),
         interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
         pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
-        majority_share=float(analysis.test["label"][counted].value_counts(normalize=True).max())
-        if some
-        else float("nan"),
+        majority_share=float(shares.max()) if some else float("nan"),
+        pooled_loss=float(runs.pooled_loss[0, counted].mean()) if some else float("nan"),
+        prevalence_loss=float(-(shares * np.log(shares)).sum()) if some else float("nan"),
         eligible=np.flatnonzero(runs.eligible[0]).tolist(),
         images=int(counted.sum()),
         patients=len(np.unique(group)),
     )
 
 
-def not_assessable(context: StudyContext, test: LabelTest | None) -> str | None:
-    """Why the study cannot answer at all, or None."""
-    backbones = [context.backbones[part] for part in context.study.primary.backbone.split("+")]
+def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None, *, leaked: int = 0) -> str | None:
+    """Why an analysis cannot answer at all, or None.
+
+    Args:
+        context: the study.
+        backbone: of the analysis.
+        test: of the analysis.
+        leaked: images of the study that show a patient, or a copy of an image, that the backbone was trained on.
+    """
+    backbones = [context.backbones[part] for part in backbone.split(FUSION)]
     if any(backbone.finetune and backbone.finetune.share == "train" for backbone in backbones):
         return "the backbone was trained on the images whose labels the test redraws"
+    if leaked:
+        return f"the backbone was trained on patients or copies of {leaked} of the study's images"
     if test is None:
         return "the study leaves out the arm `labels`, which alone can tell"
     if len(test.eligible) < 2:
@@ -99,9 +113,9 @@ def not_assessable(context: StudyContext, test: LabelTest | None) -> str | None:
     return None
 
 
-def decide(context: StudyContext, test: LabelTest | None) -> tuple[str, str]:
-    """The verdict (different, equivalent, undecided, not assessable) and its reason."""
-    if reason := not_assessable(context, test):
+def decide(context: StudyContext, test: LabelTest | None, *, leaked: int = 0) -> tuple[str, str]:
+    """The verdict (different, equivalent, undecided, not assessable) and its reason; see `not_assessable`."""
+    if reason := not_assessable(context, context.study.primary.backbone, test, leaked=leaked):
         return "not assessable", reason
     assert test is not None
     if test.p <= context.study.level:
@@ -111,7 +125,7 @@ def decide(context: StudyContext, test: LabelTest | None) -> tuple[str, str]:
             "not assessable",
             f"the pooled head is right on {test.pooled_accuracy:.1%} of the images: no room for a gain",
         )
-    if test.pooled_accuracy <= test.majority_share:
+    if test.pooled_accuracy <= test.majority_share and test.pooled_loss >= test.prevalence_loss:
         return "not assessable", (
             f"the pooled head is right on {test.pooled_accuracy:.1%} of the images, no more than always naming the most"
             f" frequent class ({test.majority_share:.1%}): it learnt no rule that could differ"
@@ -121,9 +135,15 @@ def decide(context: StudyContext, test: LabelTest | None) -> tuple[str, str]:
     return "undecided", "no difference was shown, and none of the size of the margin was ruled out"
 
 
-def sensitivity(tests: dict[tuple[str, str], LabelTest | None], primary: tuple[str, str]) -> list[dict[str, Any]]:
-    """All analyses but the primary one, with Holm-adjusted p."""
-    others = [(axes, test) for axes, test in tests.items() if axes != primary and test is not None]
+def sensitivity(
+    context: StudyContext, tests: dict[tuple[str, str], LabelTest | None], primary: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """All assessable analyses but the primary one, with Holm-adjusted p."""
+    others = [
+        (axes, test)
+        for axes, test in tests.items()
+        if axes != primary and test is not None and not_assessable(context, axes[0], test) is None
+    ]
     adjusted = holm(np.array([test.p for _, test in others]))
     return [
         {"backbone": backbone, "clustering": clustering, "gain": test.gain, "p": test.p, "p_holm": p_holm,

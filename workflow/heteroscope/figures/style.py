@@ -6,6 +6,7 @@ global state. The same data gives the same bytes.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -91,8 +92,18 @@ def roomy(inches: float) -> ConstrainedLayoutEngine:
 
 
 @styled
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically; its metadata hold neither date nor version, so equal data give equal bytes."""
+def save_figure(figure: Figure, path: Path, *, footer: str = "") -> None:
+    """Write a figure as PNG, atomically; its metadata hold neither date nor version, so equal data give equal bytes.
+
+    Args:
+        figure: what to write.
+        path: where to.
+        footer: what the figure stands on, in small letters below it.
+    """
+    if footer:
+        width = int(figure.get_figwidth() * 14)  # letters that fit at this size
+        text = "\n".join(textwrap.wrap(footer, width))
+        figure.text(0.0, -0.01, text, ha="left", va="top", fontsize=7, color="0.45")
     with atomic_path(path) as temporary:
         figure.savefig(
             temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None}

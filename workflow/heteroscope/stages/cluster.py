@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heteroscope import config
-from heteroscope.provenance import file_sha256
 from heteroscope.stages.command import fix_threads, parser, run
-from heteroscope.store import create_h5, read_table, write_digest, write_json, write_strings, write_table
+from heteroscope.store import read_table, write_json, write_table
 
 if TYPE_CHECKING:
-    from heteroscope.clustering.partition import Partition
-    from heteroscope.embedding.samples import Samples
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_table(assignments, args.assignments)
     write_table(distances, args.distances)
     write_json(quality_summary(samples, partition, spec), args.quality)
-    _save_reduced(samples, partition, spec, args.reduced)
     logger.info("tables written; drawing figures")
     figures = partition_figures(
         samples,
@@ -57,18 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=spec.seed,
     )
     for name, figure in figures:
-        save_figure(figure, args.figures / name)
+        save_figure(figure, args.figures / name, footer=f"weights: {samples.embedding.get('weights', 'unknown')}")
         logger.info("%s", args.figures / name)
-
-
-def _save_reduced(samples: Samples, partition: Partition, spec: config.Clustering, path: Path) -> None:
-    """The rows' reduced coordinates, in the order of assignments, and a digest of the file's content."""
-    attributes = {"reduction": config.dump(spec.reduce), "basis": partition.basis_name}
-    with create_h5(path, "reduced", attributes) as file:
-        file.create_dataset("features", data=partition.coordinates)
-        file.create_dataset("view", data=samples.view)
-        write_strings(file, "image_id", samples.image_id.tolist())
-    write_digest(path, [file_sha256(path)])
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -83,7 +70,6 @@ def _arguments() -> argparse.ArgumentParser:
     add("--assignments", type=Path, required=True, help="output: assignments.parquet")
     add("--distances", type=Path, required=True, help="output: distances.csv")
     add("--quality", type=Path, required=True, help="output: quality.json")
-    add("--reduced", type=Path, required=True, help="output: reduced.h5, and reduced.h5.digest beside it")
     add("--figures", type=Path, required=True, help="output: folder of the PNG files")
     return arguments
 

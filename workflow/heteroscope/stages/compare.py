@@ -44,10 +44,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
         "attributes": attribute_table(images, primary.assignments, seed=account.SEED),
     }
-    for name, table in tables.items():
-        store.write_table_in_all_formats(table, args.output / f"{name}.csv")
     document = account.verdict_document(context, analyses, tables["attributes"], split)
     store.write_json(document, args.output / "verdict.json")
+    names = account.warning_names(document["warnings"])
+    for name, table in tables.items():
+        marked = table.assign(weights=table.get("weights", document["weights"]), warnings=names)
+        store.write_table_in_all_formats(marked, args.output / f"{name}.csv")
 
     test = label_test(primary, seed=account.SEED)
     drawn = {
@@ -57,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "baseline": figures.draw_baseline(comparison.baseline_table(primary, study.metric), study.metric),
     }
     for name, figure in drawn.items():
-        save_figure(figure, args.output / f"{name}.png")
+        footer = f"weights: {document['weights']}. warnings: {names or 'none'}"
+        save_figure(figure, args.output / f"{name}.png", footer=footer)
 
 
 if __name__ == "__main__":

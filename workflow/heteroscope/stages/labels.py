@@ -14,7 +14,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
     add_sample_arguments(arguments)
     arguments.add_argument("--assignments", type=Path, required=True, help="assignments.parquet")
-    arguments.add_argument("--reduced", type=Path, required=True, help="reduced.h5, the space of the shared rule")
     arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
     arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
     arguments.add_argument("--labels", type=Path, required=True, help="output: labels.h5")
@@ -29,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples = load_samples(args.embeddings, args.views, args.split)
     samples = samples.standardized() if head.standardize else samples
     cluster = align(samples, store.read_table(args.assignments), args.assignments)["cluster"].to_numpy()
-    reduced = store.read_embeddings([args.reduced], "reduced")
-    coordinates = reduced.features[reduced.rows(samples.image_id.tolist(), samples.view.tolist())]
-    runs = retrain_on_redrawn_labels(samples, cluster, coordinates, head, controls, threads=args.threads)
+    runs = retrain_on_redrawn_labels(samples, cluster, head, controls, threads=args.threads)
     write_labels(args.labels, runs, test_images=samples.image_id[samples.rows("test")].tolist())
 
 

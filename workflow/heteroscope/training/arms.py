@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from heteroscope.clustering.reduction import fit_rule_basis
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation import metrics
@@ -17,6 +18,8 @@ from heteroscope.training.heads import Group, TrainedHeads, train_heads
 
 # the pooled head's stream of initialisations and orders: beyond any cluster's number
 POOLED = 1_000_000
+# fewest validation images of a cluster that choose its own head's epoch; below it all validation images do
+OWN_SELECTION = 10
 
 
 def selection_rows(samples: Samples, head: Head) -> np.ndarray:
@@ -63,14 +66,13 @@ def retrain_random(
 
 
 def retrain_on_redrawn_labels(
-    samples: Samples, cluster: np.ndarray, coordinates: np.ndarray, head: Head, controls: Controls, *, threads: int
+    samples: Samples, cluster: np.ndarray, head: Head, controls: Controls, *, threads: int
 ) -> LabelRuns:
     """The label arm: the pooled head and every cluster's own head, on the observed and on redrawn labels.
 
     Args:
         samples: all rows.
         cluster: (n,) int, of every row.
-        coordinates: (n, d) the space in which the shared rule is fitted.
         head: how heads are trained, early stopping included.
         controls: draws, seed, which clusters are compared.
         threads: of the numerical work.
@@ -78,7 +80,10 @@ def retrain_on_redrawn_labels(
     k = int(cluster.max()) + 1
     original = np.flatnonzero(samples.view == 0)
     observed, group = samples.label[original], samples.group[original]
-    rule = fit_shared_rule(coordinates[original], cluster[original], observed, group, seed=controls.seed)
+    # the rule's space is its own: the heads' features, reduced alike for every clustering of them
+    basis = fit_rule_basis(samples.features[samples.rows("train")], controls.seed)
+    coordinates = basis.transform(samples.features[original])
+    rule = fit_shared_rule(coordinates, cluster[original], observed, group, seed=controls.seed)
     drawn = [
         redraw_labels(rule, observed, group, seed=controls.seed, draw=draw) for draw in range(1, controls.draws + 1)
     ]
@@ -96,7 +101,7 @@ def retrain_on_redrawn_labels(
             samples,
             labels,
             _seeds(_members(samples, cluster, number), number, head),
-            mine if len(mine) >= controls.min_test else chosen_by,
+            mine if len(mine) >= OWN_SELECTION else chosen_by,
             head,
             threads,
         )
@@ -165,7 +170,9 @@ def _run_parts(samples: Samples, parts: Sequence[np.ndarray], number: int, head:
     return ArmRuns(
         probability=probability.reshape(len(parts), head.seeds, *probability.shape[1:]),
         size=np.array([len(part) for part in parts]),
-        class_counts=np.stack([np.bincount(samples.label[part], minlength=classes) for part in parts]),
+        class_counts=np.stack(
+            [np.bincount(samples.label[part[samples.view[part] == 0]], minlength=classes) for part in parts]
+        ),
         best_epoch=trained.best_epoch.reshape(len(parts), head.seeds),
     )
 

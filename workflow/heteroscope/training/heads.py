@@ -40,7 +40,7 @@ class Group:
     Attributes:
         rows: (n,) int, rows of the features to train on.
         seed: number of the repetition.
-        stream: which model this is (a cluster's number; the number of clusters for the pooled head),
+        stream: which model this is (a cluster's number, or one beyond them all for the pooled head),
             so that the heads of different clusters do not share an initialisation.
     """
 
