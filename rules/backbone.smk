@@ -3,6 +3,8 @@ localrules:
 
 
 rule weights:
+    input:
+        given=of(layout.weights_files),
     output:
         weights="results/weights/{backbone}.pt",
     log:

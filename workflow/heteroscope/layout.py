@@ -22,6 +22,8 @@ from heteroscope.config import (
     UnionDataset,
     dataset_root,
 )
+from heteroscope.errors import ConfigError
+from heteroscope.model_names import RANDOM, TORCHVISION_WEIGHTS
 
 FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
 
@@ -127,6 +129,30 @@ class Layout:
         if self.is_trained(backbone):
             return f"results/finetune/{dataset}/{backbone}/{split}/model.pt"
         return f"results/weights/{backbone}.pt"
+
+    def weights_files(self, backbone: str) -> list[str]:
+        """The user's file that a plain backbone starts from; none for published or random weights."""
+        value = self._origin_of_weights(backbone)[1]
+        return [] if value == RANDOM or value in TORCHVISION_WEIGHTS else [str(Path(value))]
+
+    def check_weights_files(self) -> None:
+        """Refuse a weights file that is missing, before a job asks for it.
+
+        Raises:
+            ConfigError: with the key and the path.
+        """
+        for backbone in self.config.backbones:
+            key, value = self._origin_of_weights(backbone)
+            if not all(Path(path).is_file() for path in self.weights_files(backbone)):
+                raise ConfigError(
+                    f"backbones.{backbone}.{key}: {value!r}: no such file; put it there, or name another file, a"
+                    " published weight name (such as IMAGENET1K_V1), or `random`"
+                )
+
+    def _origin_of_weights(self, backbone: str) -> tuple[str, str]:
+        """The key of the entry that says where a plain backbone's weights begin, and its value."""
+        spec = self.config.backbones[backbone]
+        return ("finetune.initial", spec.finetune.initial) if spec.finetune else ("weights", spec.weights)
 
     def weights_spec(self, backbone: str) -> Backbone:
         """What a plain backbone's initial weights depend on: its entry with all else at the defaults."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from heteroscope import config
+from heteroscope.errors import ConfigError
 from heteroscope.layout import Layout
 
 CLASSES = {"b": ["b"], "a": ["a"]}
@@ -102,6 +103,23 @@ def test_initial_weights_depend_on_nothing_but_their_origin(layout: Layout) -> N
     tuned = layout.weights_spec("tuned")
     assert tuned.finetune is not None
     assert (tuned.finetune.initial, tuned.finetune.epochs, tuned.seed) == ("w.pt", config.Finetune().epochs, 5)
+
+
+def test_weights_that_are_a_file_of_the_user(layout: Layout, tmp_path: Path) -> None:
+    published = network(model="resnet18", weights="IMAGENET1K_V1")
+    given = network(weights=str(tmp_path / "given.pth"))
+    raw = RAW | {"backbones": RAW["backbones"] | {"published": published, "given": given}}
+    del raw["backbones"]["tuned"], raw["studies"]
+    found = Layout(config.load(raw | {"studies": {"two": RAW["studies"]["two"]}}))
+    assert layout.weights_files("tuned") == ["w.pt"]
+    assert [found.weights_files(name) for name in ("frozen", "published")] == [[], []]
+    assert found.weights_files("given") == [str(tmp_path / "given.pth")]
+    with pytest.raises(ConfigError, match=r"backbones\.given\.weights: '.*given\.pth': no such file; put it there"):
+        found.check_weights_files()
+    (tmp_path / "given.pth").touch()
+    found.check_weights_files()
+    with pytest.raises(ConfigError, match=r"backbones\.tuned\.finetune\.initial: 'w\.pt': no such file"):
+        layout.check_weights_files()
 
 
 def test_folders_and_what_stands_for_them(layout: Layout) -> None:
