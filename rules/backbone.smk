@@ -50,7 +50,7 @@ rule finetune:
         runtime=240,
         gpu=1,
     params:
-        spec=entry("backbones", "backbone"),
+        spec=lambda wildcards: dump(layout.finetune_spec(wildcards.backbone)),
         augmentation=lambda wildcards: dump(layout.finetune_augmentation(wildcards.backbone)),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.finetune"),

@@ -37,9 +37,14 @@ def trained(snakemake: Callable, finished: Path, tiny: dict[str, Any], tmp_path:
     return folder
 
 
-def test_another_file_of_that_name_trains_again(planned: Callable, trained: Path, tiny: dict[str, Any]) -> None:
+def test_another_file_trains_again_and_another_layer_does_not(
+    planned: Callable, trained: Path, tiny: dict[str, Any]
+) -> None:
     config = with_a_trained_backbone(tiny)
     assert not planned(trained, config).keys() & {"weights", "finetune"}
+    how_it_embeds = {"layer": "features.3", "pooling": "flatten", "batch_size": 4}
+    jobs = planned(trained, with_a_trained_backbone(tiny, **how_it_embeds))
+    assert not jobs.keys() & {"weights", "finetune"}
     write_file(trained / "mine.pt", seed=2)
     jobs = planned(trained, config)
     assert jobs["weights"] == jobs["finetune"] == 1

@@ -160,6 +160,11 @@ class Layout:
         recipe = Finetune(initial=spec.finetune.initial) if spec.finetune else None
         return Backbone(model=spec.model, weights=spec.weights, pixels="any", seed=spec.seed, finetune=recipe)
 
+    def finetune_spec(self, backbone: str) -> Backbone:
+        """What training a backbone depends on beside its files: model and recipe, all else at the defaults."""
+        spec = self.config.backbones[backbone]
+        return Backbone(model=spec.model, weights=spec.weights, pixels="any", finetune=spec.finetune)
+
     def embeddings_of(self, dataset: str, backbone: str, split: str) -> list[str]:
         """Files of the embeddings of the original images, one a part of a fusion."""
         return [

@@ -105,6 +105,18 @@ def test_initial_weights_depend_on_nothing_but_their_origin(layout: Layout) -> N
     assert (tuned.finetune.initial, tuned.finetune.epochs, tuned.seed) == ("w.pt", config.Finetune().epochs, 5)
 
 
+def test_training_depends_on_model_and_recipe_alone(layout: Layout) -> None:
+    tuned = RAW["backbones"]["tuned"]
+    embedded_otherwise = tuned | {"layer": "features.3", "pooling": "flatten", "batch_size": 4, "pixels": "large"}
+    another_recipe = tuned | {"finetune": tuned["finetune"] | {"epochs": 8}}
+
+    def spec(backbone: dict[str, Any]) -> config.Backbone:
+        return Layout(config.load(RAW | {"backbones": RAW["backbones"] | {"tuned": backbone}})).finetune_spec("tuned")
+
+    assert spec(embedded_otherwise) == layout.finetune_spec("tuned")
+    assert spec(another_recipe) != layout.finetune_spec("tuned")
+
+
 def test_weights_that_are_a_file_of_the_user(layout: Layout, tmp_path: Path) -> None:
     published = network(model="resnet18", weights="IMAGENET1K_V1")
     given = network(weights=str(tmp_path / "given.pth"))
