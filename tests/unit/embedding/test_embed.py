@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import h5py
 import numpy as np
@@ -239,6 +242,34 @@ def test_copies_of_an_image_share_their_row_but_not_their_views(study: Study) ->
     assert len(np.unique(of_copies.round(4), axis=0)) == len(of_copies) == 4
     assert counts(study.views(SHIFTED)) == (0, 10)
     np.testing.assert_array_equal(read_embeddings([study.folder / "views.h5"], "views").features, drawn.features)
+
+
+PASSES_ROWS_ON = {"heteroscope.embedding.embed", "heteroscope.store", "heteroscope.atomic", "heteroscope.provenance"}
+CHECKS_WEIGHTS = {"heteroscope.backbones.weights"}  # a key holds the digest of the tensors instead
+READS_FLAGS = {"heteroscope.stages.embed", "heteroscope.stages.command", "heteroscope.config", "heteroscope.errors"}
+
+
+def modules_run(call: Callable[[], object]) -> set[str]:
+    """Modules of the package whose functions run in a call."""
+    seen: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            seen.add(str(frame.f_globals.get("__name__")))
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return {module for module in seen if module.startswith("heteroscope.")}
+
+
+def test_keys_hold_the_code_of_every_module_that_values_pass_through(study: Study) -> None:
+    others = PASSES_ROWS_ON | CHECKS_WEIGHTS | READS_FLAGS
+    assert modules_run(study.embed) - others == set(embed.EMBEDDING_CODE)
+    run = modules_run(lambda: study.views(SHIFTED))
+    assert run - others == {*embed.EMBEDDING_CODE, *embed.AUGMENTATION_CODE}
 
 
 def test_fusion_puts_two_embeddings_side_by_side(study: Study) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,6 +49,12 @@ def augment(pixels: np.ndarray, spec: Augmentation, image_id: str, view: int) ->
     ]
     view_pixels: np.ndarray = np.rint(np.clip(np.stack(planes), 0, 255)).astype(np.uint8)
     return view_pixels
+
+
+def augment_batch(pixels: np.ndarray, spec: Augmentation, image_id: Sequence[str], view: Sequence[int]) -> np.ndarray:
+    """A view of each image: pixels (n, channels, h, w) uint8, n ids and n view numbers → the shape of the pixels."""
+    rows = zip(pixels, image_id, view, strict=True)
+    return np.stack([augment(image, spec, str(name), int(number)) for image, name, number in rows])
 
 
 def draw_transform(spec: Augmentation, image_id: str, view: int) -> tuple[np.ndarray, np.ndarray]:

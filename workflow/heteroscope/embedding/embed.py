@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from heteroscope.config import Augmentation, Backbone, dump
+from heteroscope.data.augmentation import augment_batch
 from heteroscope.embedding.engine import Engine
 from heteroscope.errors import StoreError
 from heteroscope.provenance import digest, modules_digest, versions
@@ -22,6 +23,7 @@ from heteroscope.store import create_h5, open_h5, read_strings, write_digest, wr
 
 BLOCK_BYTES = 2**20  # of features: a chunk of the file, and what is copied at a time
 
+# what a row's values pass through, from pixels to features; a test follows them
 EMBEDDING_CODE = (
     "heteroscope.backbones.pooling",
     "heteroscope.backbones.registry",
@@ -229,7 +231,7 @@ def _compute(
         for batch in _blocks(rows, recipe.spec.batch_size):
             images = _gather(pixels, pixel_rows[batch])
             if target.augmentation:
-                images = _augmented(images, target, batch)
+                images = augment_batch(images, target.augmentation, target.image_id[batch], target.view[batch])
             values = recipe.engine(images)
             if not np.isfinite(values).all():
                 bad = target.image_id[batch][~np.isfinite(values).all(axis=1)][0]
@@ -240,19 +242,6 @@ def _compute(
     if len(rows):
         log.info("%.1f images/s", len(rows) / seconds)
     log.info("%d embeddings computed, %d reused", len(rows), len(features) - len(rows))
-
-
-def _augmented(images: np.ndarray, target: Target, rows: np.ndarray) -> np.ndarray:
-    """The view of each image of a batch."""
-    from heteroscope.data.augmentation import augment  # only where views are made
-
-    assert target.augmentation is not None
-    return np.stack(
-        [
-            augment(image, target.augmentation, str(target.image_id[row]), int(target.view[row]))
-            for image, row in zip(images, rows, strict=True)
-        ]
-    )
 
 
 def _blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
