@@ -138,5 +138,5 @@ def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelRuns:
         own_correct=generator.uniform(0.6, 0.9, size=rows),
         eligible=np.tile([True, True, False], (1 + DRAWS, 1)),
         cluster=cluster,
-        rule={"penalty": 1.0, "temperature": 1.1, "cross_fitted_auc": 0.83, "cross_fitted_log_loss": 0.5},
+        rule={"penalty": 1.0, "temperature": 1.1, "cross_fitted_auc": 0.97, "cross_fitted_log_loss": 0.5},
     )

@@ -79,11 +79,10 @@ def test_coordinates_are_the_clustered_space_or_else_its_first_components():
     reduced = partition_samples(rows, Clustering(k=3, reduce=PCA))
     assert reduced.coordinates is reduced.points
     assert reduced.points.shape == (120, 5)
-    assert reduced.basis_name == "the space that was clustered"
     raw = partition_samples(rows, Clustering(k=3))
     np.testing.assert_array_equal(raw.points, rows.features)
     assert raw.coordinates.shape == (120, 50)
-    assert raw.basis_name.startswith("first 50 principal components of the training rows")
+    assert raw.basis.dimensions == 50
 
 
 def test_the_summary_counts_all_rows_and_the_variance_that_is_kept():

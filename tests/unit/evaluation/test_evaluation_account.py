@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from heteroscope import config
 from heteroscope.evaluation import account
@@ -117,6 +118,42 @@ def test_a_small_test_set_is_warned_of(analysis: Analysis, controls: config.Cont
     assert warnings_of(context(controls), analysis, split.drop(index=range(200, 220))) == []
 
 
+def test_a_rule_weaker_than_the_pooled_head_is_warned_of(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    assert analysis.labels is not None
+    label = analysis.test["label"]
+    pooled = np.mean([roc_auc_score(label, seed[:, 1]) for seed in analysis.baseline])
+    for auc, warned in ((pooled - 0.11, ["weak rule"]), (pooled - 0.09, [])):
+        labels = replace(analysis.labels, rule=analysis.labels.rule | {"cross_fitted_auc": auc})
+        assert names(warnings_of(context(controls), replace(analysis, labels=labels), split)) == warned
+
+
+def test_draws_too_few_to_name_a_cluster_are_warned_of(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    strict = context(controls)
+    strict = strict.model_copy(update={"study": strict.study.model_copy(update={"level": 0.049})})
+    [found] = warnings_of(strict, analysis, split)  # two clusters, 39 draws: 2 / 40
+    assert found.startswith("few draws: the smallest Holm-adjusted p of a cluster is 0.05")
+
+
+def test_a_backbone_that_saw_patients_or_copies_cannot_tell(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    tuned = context(controls, **network(weights="trained", finetune=config.Finetune()))
+    share = pd.DataFrame({"part": "backbone", "group": ["b0", "b1"], "content": ["x0", "x1"]})
+    whole = pd.concat([split, share], ignore_index=True)
+    assert verdict_document(tuned, [analysis], NO_ATTRIBUTES, whole)["verdict"] == "different"
+    whole.loc[350, "group"] = "p3"  # two training images of this patient
+    whole.loc[351, "content"] = "c210"
+    document = verdict_document(tuned, [analysis], NO_ATTRIBUTES, whole)
+    assert document["verdict"] == "not assessable"
+    assert "patients or copies of 3 of the study's images" in document["reason"]
+    assert document["clusters_that_gain"] == []
+    assert "own head gains" not in document["paragraph"]
+
+
 def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
     document = verdict_document(context(controls), [analysis], NO_ATTRIBUTES, split)
     test = label_test(analysis, seed=account.SEED)
@@ -223,6 +260,6 @@ def test_every_verdict_has_a_headline(analysis: Analysis, controls: config.Contr
 
 
 def test_numbers_of_a_test_without_clusters(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
-    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, [], 0, 0)
+    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), *[np.nan] * 4, [], 0, 0)
     said = paragraph(context(controls), analysis, empty, "not assessable", "r", PUBLISHED, NO_ATTRIBUTES)
     assert "nan" not in said

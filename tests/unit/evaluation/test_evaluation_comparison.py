@@ -251,9 +251,19 @@ def test_a_damaged_run_is_named(analysis: Analysis, tmp_path: Path, write_analys
     with pytest.raises(StoreError, match=r"cluster-1/size\.h5"):
         load_analysis(files)
     with pytest.raises(StoreError, match=r"labels\.h5.*'labels'.*'runs'"):
-        read_arm(tmp_path / "labels.h5")
+        read_arm(tmp_path / "labels.h5", test_images=[])
     with pytest.raises(StoreError, match=r"no such file"):
-        read_labels(tmp_path / "nowhere.h5")
+        read_labels(tmp_path / "nowhere.h5", test_images=[])
+
+
+def test_runs_of_other_test_images_are_refused(analysis: Analysis, tmp_path: Path, write_analysis: Writer) -> None:
+    write_analysis(tmp_path, analysis)
+    images = analysis.test["image_id"].tolist()
+    read_labels(tmp_path / "labels.h5", test_images=images)
+    with pytest.raises(StoreError, match=r"labels\.h5: made for other test images"):
+        read_labels(tmp_path / "labels.h5", test_images=images[::-1])
+    with pytest.raises(StoreError, match=r"cluster-1/size\.h5: made for other test images"):
+        read_arm(tmp_path / "cluster-1/size.h5", test_images=images[1:])
 
 
 def test_predictions_and_history_as_tables() -> None:

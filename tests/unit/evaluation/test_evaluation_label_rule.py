@@ -138,6 +138,13 @@ def test_frequencies_are_the_rules_probabilities() -> None:
     assert np.abs(np.corrcoef(drawn.T) - np.eye(30)).max() < 0.1
 
 
+def redrawn_copies(rule: SharedRule) -> np.ndarray:
+    """Draws of the six images of the test below, and of a copy of image 1, whose patient has both labels."""
+    more = SharedRule(np.vstack([rule.probability, rule.probability[1]]), 1.0, 1.0, 0.5, 0.7)
+    group, label = np.array([*"ababca", "b"]), np.array([1, 0, 1, 1, 0, 1, 0])
+    return np.stack([redraw_labels(more, label, group, seed=0, draw=r) for r in range(200)])
+
+
 def test_patients_that_agree_get_one_label_from_their_mean_logit() -> None:
     probability = np.array([0.2, 0.6, 0.7, 0.9, 0.5, 0.3])
     group = np.array(["a", "b", "a", "b", "c", "a"])
@@ -147,7 +154,10 @@ def test_patients_that_agree_get_one_label_from_their_mean_logit() -> None:
     assert (drawn[:, [0, 2, 5]] == drawn[:, [0]]).all()
     expected = expit(np.mean(np.log(probability / (1 - probability))[[0, 2, 5]]))
     assert abs(drawn[:, 0].mean() - expected) < 4 * np.sqrt(0.25 / 4000)
-    # a patient whose eyes differ keeps eyes of their own
+    # a patient whose eyes differ keeps eyes of their own, and copies of one eye stay together
+    copies = redrawn_copies(rule)
+    assert (copies[:, 1] == copies[:, 6]).all()
+    assert (copies[:, 1] != copies[:, 3]).any()
     assert (drawn[:, 1] != drawn[:, 3]).any()
     np.testing.assert_allclose(drawn[:, [1, 3, 4]].mean(axis=0), [0.6, 0.9, 0.5], atol=4 * np.sqrt(0.25 / 4000))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from heteroscope import config
 from heteroscope.evaluation.analysis import Analysis
@@ -63,6 +64,8 @@ def outcome(**changes: object) -> LabelTest:
         interval=(-0.02, 0.08),
         pooled_accuracy=0.8,
         majority_share=0.6,
+        pooled_loss=0.5,
+        prevalence_loss=0.67,
         eligible=[0, 1],
         images=200,
         patients=150,
@@ -109,6 +112,8 @@ def test_the_test_of_an_analysis(analysis: Analysis) -> None:
     assert test.patients == analysis.test["group"][inside].nunique()
     share = analysis.test["label"][inside].mean()
     np.testing.assert_allclose(test.majority_share, max(share, 1 - share))
+    np.testing.assert_allclose(test.prevalence_loss, scipy.stats.entropy([share, 1 - share]))
+    np.testing.assert_allclose(test.pooled_loss, runs.pooled_loss[0, inside].mean())
     assert label_test(replace(analysis, labels=None), seed=0) is None
 
 
@@ -136,7 +141,9 @@ def test_without_an_eligible_cluster_nothing_is_defined(analysis: Analysis) -> N
         ({"p": 0.01, "interval": (-0.01, 0.01)}, "different", ""),
         ({"pooled_accuracy": 0.99, "interval": (-0.01, 0.01)}, "not assessable", "no room"),
         ({"pooled_accuracy": 0.995, "p": 0.01}, "different", ""),
-        ({"pooled_accuracy": 0.6, "interval": (-0.01, 0.01)}, "not assessable", "60.0%"),
+        ({"pooled_accuracy": 0.6, "pooled_loss": 0.67, "interval": (-0.01, 0.01)}, "not assessable", "60.0%"),
+        ({"pooled_accuracy": 0.6, "interval": (-0.01, 0.01)}, "equivalent", ""),  # it ranks, if it names no class
+        ({"pooled_loss": 0.7, "interval": (-0.01, 0.01)}, "equivalent", ""),
         ({"eligible": [2], "p": 0.01}, "not assessable", "only one of the clusters has"),
         ({"eligible": [], "p": np.nan}, "not assessable", "none of the clusters has"),
         ({"draws": np.zeros(18), "p": 0.04}, "not assessable", "18 label draws.*smallest p 0.0526"),
@@ -168,9 +175,11 @@ def test_a_backbone_trained_on_the_training_set_cannot_tell() -> None:
     assert verdict == "not assessable"
     assert "trained on the images" in reason
     parts = {"net": backbone(), "tuned": tuned("train")}
-    assert not_assessable(context(backbones=parts, primary="net+tuned"), outcome()) is not None
+    assert not_assessable(context(backbones=parts, primary="net+tuned"), "net+tuned", outcome()) is not None
     # a backbone of a sensitivity analysis does not touch the primary one
-    assert not_assessable(context(backbones=parts), outcome()) is None
+    assert not_assessable(context(backbones=parts), "net", outcome()) is None
+    leaky = decide(context(backbones={"net": tuned("backbone")}), outcome(p=0.01), leaked=3)
+    assert leaky == ("not assessable", "the backbone was trained on patients or copies of 3 of the study's images")
 
 
 def test_sensitivity_is_adjusted_over_all_but_the_primary() -> None:
@@ -180,18 +189,20 @@ def test_sensitivity_is_adjusted_over_all_but_the_primary() -> None:
         ("b", "k4"): outcome(p=0.04),
         ("b", "k6"): outcome(p=0.03),
         ("c", "k4"): None,
-        ("c", "k6"): outcome(p=np.nan),
+        ("c", "k6"): outcome(p=0.5, eligible=[1]),  # one cluster cannot be compared
+        ("d", "k4"): outcome(p=0.01),  # trained on T: it cannot tell
     }
-    found = sensitivity(tests, ("a", "k4"))
+    nets = {name: backbone() for name in "abc"}
+    nets["d"] = backbone(weights="trained", finetune=config.Finetune(share="train"))
+    found = sensitivity(context(backbones=nets), tests, ("a", "k4"))
     assert [(row["backbone"], row["clustering"]) for row in found] == [
         ("a", "k6"),
         ("b", "k4"),
         ("b", "k6"),
-        ("c", "k6"),
     ]
-    np.testing.assert_allclose([row["p_holm"] for row in found], [0.03, 0.06, 0.06, np.nan])
+    np.testing.assert_allclose([row["p_holm"] for row in found], [0.03, 0.06, 0.06])
     assert found[0]["compared_clusters"] == 3
-    assert sensitivity({("a", "k4"): outcome()}, ("a", "k4")) == []
+    assert sensitivity(context(backbones=nets), {("a", "k4"): outcome()}, ("a", "k4")) == []
 
 
 def test_clusters_that_gain(analysis: Analysis) -> None:

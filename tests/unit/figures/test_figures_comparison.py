@@ -125,7 +125,7 @@ def test_gain_without_a_test_is_a_text():
 
 
 def test_gain_without_a_cluster_to_compare_is_a_text():
-    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, [], 0, 0)
+    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), *[np.nan] * 4, [], 0, 0)
     assert "no cluster" in texts(draw_gain(empty, "not assessable", 0.05))
 
 

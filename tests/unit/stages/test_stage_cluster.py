@@ -8,7 +8,7 @@ import pytest
 
 from heteroscope.errors import DataError
 from heteroscope.stages import cluster
-from heteroscope.store import create_h5, read_embeddings, read_json, read_table, write_strings, write_table
+from heteroscope.store import create_h5, read_json, read_table, write_strings, write_table
 
 FIGURES = ["centroid-distances.png", "dendrogram.png", "exemplars.png", "pca.png", "umap.png"]
 
@@ -43,7 +43,7 @@ def study(tmp_path_factory):
 
 def run(study, target, **spec):
     outputs = {name.split(".")[0]: target / name for name in
-               ("assignments.parquet", "distances.csv", "quality.json", "reduced.h5")}  # fmt: skip
+               ("assignments.parquet", "distances.csv", "quality.json")}  # fmt: skip
     inputs = {name.split(".")[0]: study / name for name in
               ("embeddings.h5", "views.h5", "split.parquet", "images.parquet", "pixels.h5")}  # fmt: skip
     flags = [text for name, path in {**inputs, **outputs}.items() for text in (f"--{name}", str(path))]
@@ -54,7 +54,7 @@ def test_two_runs_write_the_same_bytes_of_every_file(study, tmp_path):
     spec = {"method": "kmeans", "k": 2, "reduce": {"method": "pca", "components": 3}}
     for name in ("one", "two"):
         run(study, tmp_path / name, **spec)
-    tables = ["assignments.parquet", "distances.csv", "quality.json", "reduced.h5", "reduced.h5.digest"]
+    tables = ["assignments.parquet", "distances.csv", "quality.json"]
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted([*FIGURES, *tables])
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
@@ -65,12 +65,6 @@ def test_two_runs_write_the_same_bytes_of_every_file(study, tmp_path):
     assert (assignments["cluster"] == blob).all()
     assert assignments["part"].tolist() == ["train"] * 40 + ["validation"] * 8 + ["test"] * 12 + ["train"] * 4
     assert assignments["view"].tolist() == [0] * 60 + [1] * 4
-    reduced = read_embeddings([tmp_path / "one" / "reduced.h5"], "reduced")
-    assert reduced.features.shape == (64, 3)
-    assert reduced.image_id.tolist() == assignments["image_id"].tolist()
-    assert reduced.view.tolist() == assignments["view"].tolist()
-    assert reduced.attributes["basis"] == "the space that was clustered"
-    assert json.loads(reduced.attributes["reduction"])["components"] == 3
     assert read_json(tmp_path / "one" / "quality.json")["rows"] == {"train": 44, "validation": 8, "test": 12}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, roc_auc_score
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
@@ -232,8 +232,7 @@ def test_any_partition_covers_and_repeats(
 
 
 def run_labels(samples: Samples, cluster: np.ndarray, head: Head, controls: Controls) -> arms.LabelRuns:
-    coordinates = samples.features.astype(float)
-    return arms.retrain_on_redrawn_labels(samples, cluster, coordinates, head, controls, threads=1)
+    return arms.retrain_on_redrawn_labels(samples, cluster, head, controls, threads=1)
 
 
 def test_the_first_row_is_the_observation() -> None:
@@ -266,9 +265,23 @@ def test_the_first_row_is_the_observation() -> None:
     assert runs.eligible.all()
 
 
+def test_the_rule_is_sought_where_the_heads_look() -> None:
+    """The class is written in features of little variance, which a clustering's few components would not hold."""
+    samples, cluster = make_samples("shared", n=600)
+    generator = np.random.default_rng(5)
+    loud = generator.normal(size=(len(samples), 4)) * 50
+    samples = replace(samples, features=np.hstack([loud, samples.features]).astype(np.float32)).standardized()
+    runs = run_labels(samples, cluster, HEAD, CONTROLS)
+    test = samples.rows("test")
+    baseline = arms.train_baseline(samples, HEAD, threads=1).probabilities(samples.features[test])[:, 0]
+    pooled = np.mean([roc_auc_score(samples.label[test], seed[:, 1]) for seed in baseline])
+    assert pooled > 0.7
+    assert runs.rule["cross_fitted_auc"] > pooled - 0.1
+
+
 def test_few_validation_images_leave_the_epoch_to_all_of_them() -> None:
     samples, cluster = make_samples("shared")
-    controls = CONTROLS.model_copy(update={"min_test": 10})
+    controls = CONTROLS.model_copy(update={"min_test": 2})  # the number for test images is another one
     part = samples.part.copy()
     part[np.flatnonzero((part == "validation") & (cluster == 1))[9:]] = "backbone"
     samples = replace(samples, part=part)
