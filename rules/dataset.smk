@@ -46,14 +46,14 @@ rule dataset:
     params:
         spec=entry("datasets", "dataset"),
         # a function of `input` is not tracked: moving the raw folder makes nothing stale
-        root=lambda wildcards, input: layout.root(wildcards.dataset),
+        root=lambda wildcards, input: layout.root_flag(wildcards.dataset),
         listing=lambda wildcards, input: (f"--listing {input.listing}" if input.listing else ""),
         members=of(layout.member_flags),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.dataset"),
     shell:
         "python -m heteroscope.stages.dataset {params.threads}"
-        " --spec {params.spec:q} --root {params.root:q} {params.listing} {params.members}"
+        " --spec {params.spec:q} {params.root:q} {params.listing} {params.members}"
         " --images {output.images:q} --rejected {output.rejected:q} --classes {output.classes:q}"
         " 2>&1 | tee {log:q}"
 
@@ -79,11 +79,11 @@ rule pixels:
     params:
         spec=entry("pixels", "pixels"),
         # a function of `input` is not tracked: moving the raw folder makes nothing stale
-        root=lambda wildcards, input: layout.root(wildcards.dataset),
+        root=lambda wildcards, input: layout.root_flag(wildcards.dataset),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.pixels"),
     shell:
         "python -m heteroscope.stages.pixels {params.threads}"
-        " --images {input.images:q} --root {params.root:q} --spec {params.spec:q} --reuse {input.members:q}"
+        " --images {input.images:q} {params.root:q} --spec {params.spec:q} --reuse {input.members:q}"
         " --pixels {output.pixels:q}"
         " 2>&1 | tee {log:q}"

@@ -67,9 +67,13 @@ class Layout:
         return [f"results/dataset/{member}/{pixels}/pixels.h5" for member in self.members(dataset)]
 
     def root(self, dataset: str) -> str:
-        """The folder that a dataset's paths are relative to."""
+        """The folder that the paths of a dataset, not of a union, are relative to."""
         root = dataset_root(self.config, dataset)
         return f"results/phantom/{dataset}" if root is None else str(root)
+
+    def root_flag(self, dataset: str) -> list[str]:
+        """The command-line words that name a dataset's folder; none for a union, which has none."""
+        return [] if self.members(dataset) else ["--root", self.root(dataset)]
 
     def listing(self, dataset: str) -> str:
         """The list of a dataset's files, which stands for the folder in the DAG."""

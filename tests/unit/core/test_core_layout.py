@@ -154,6 +154,7 @@ def test_a_union_is_read_by_its_members(layout: Layout) -> None:
     assert layout.member_images("both") == tables
     assert layout.member_flags("both") == f"--member eyes={tables[0]} --member chest={tables[1]}"
     assert layout.member_flags("eyes") == ""
+    assert (layout.root_flag("both"), layout.root_flag("eyes")) == ([], ["--root", "/data/eyes"])
     assert layout.member_pixels("both", "small") == [
         "results/dataset/eyes/small/pixels.h5",
         "results/dataset/chest/small/pixels.h5",

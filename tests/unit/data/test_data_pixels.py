@@ -10,7 +10,7 @@ from heteroscope.config import Pixels
 from heteroscope.data import pixels as module
 from heteroscope.data.decoding import read_image, to_pixels
 from heteroscope.data.pixels import build_pixels, pixel_keys
-from heteroscope.errors import DataError
+from heteroscope.errors import DataError, StoreError
 from heteroscope.provenance import file_sha256
 from heteroscope.store import digest_path, open_h5, read_strings
 
@@ -46,6 +46,14 @@ def check(target: Path, images: pd.DataFrame, root: Path, spec: Pixels = SPEC) -
         assert file["pixels"].fletcher32
         for row, path in enumerate(images["path"]):
             np.testing.assert_array_equal(file["pixels"][row], to_pixels(read_image(root / path)[0], spec))
+
+
+def damage_row(target: Path, row: int) -> None:
+    with h5py.File(target) as file:
+        chunk = file["pixels"].id.get_chunk_info_by_coord((row, 0, 0, 0))
+    data = bytearray(target.read_bytes())
+    data[chunk.byte_offset + 4] ^= 0xFF
+    target.write_bytes(data)
 
 
 def test_known_rows_are_copied_and_only_new_ones_decoded(
@@ -114,15 +122,33 @@ def test_a_row_with_a_bad_checksum_is_decoded_anew(
     target = tmp_path / "pixels.h5"
     images = table(root).iloc[:5]
     build_pixels(images, root=root, spec=SPEC, target=target)
-    with h5py.File(target) as file:
-        chunk = file["pixels"].id.get_chunk_info_by_coord((2, 0, 0, 0))
-    data = bytearray(target.read_bytes())
-    data[chunk.byte_offset + 4] ^= 0xFF
-    target.write_bytes(data)
+    damage_row(target, 2)
     build_pixels(images, root=root, spec=SPEC, target=target)
     assert work(target) == (1, 4)
     assert "row 2 is damaged" in caplog.text
     check(target, images, root)
+
+
+def test_a_union_names_the_member_whose_row_is_missing_or_damaged(root: Path, tmp_path: Path) -> None:
+    images, members = table(root).iloc[:6], [tmp_path / name / "pixels.h5" for name in ("left", "right")]
+    for rows, member in zip((slice(0, 3), slice(3, 6)), members, strict=True):
+        build_pixels(images.iloc[rows], root=root, spec=SPEC, target=member)
+    paths = [f"{['left', 'right'][row // 3]}/{path}" for row, path in enumerate(images["path"])]
+    union, target = images.assign(path=paths), tmp_path / "both" / "pixels.h5"
+    build_pixels(union, root=None, spec=SPEC, target=target, reuse=members)
+    damage_row(target, 4)  # the member still has it
+    build_pixels(union, root=None, spec=SPEC, target=target, reuse=members)
+    check(target, images, root)
+    target.unlink()
+    damage_row(members[1], 1)
+    with pytest.raises(
+        StoreError, match=r"right/pixels\.h5: image right/04\.png is missing or damaged.*delete"
+    ) as caught:
+        build_pixels(union, root=None, spec=SPEC, target=target, reuse=members)
+    assert str(members[0]) not in str(caught.value)
+    members[0].unlink()
+    with pytest.raises(StoreError, match=r"left/pixels\.h5: image left/00\.png is missing"):
+        build_pixels(union, root=None, spec=SPEC, target=target, reuse=members)
 
 
 def test_a_file_that_changed_since_its_listing_is_an_error(root: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def pixel_keys(sha256: Sequence[str], spec: Pixels) -> list[str]:
 def build_pixels(
     images: pd.DataFrame,
     *,
-    root: Path,
+    root: Path | None,
     spec: Pixels,
     target: Path,
     reuse: Sequence[Path] = (),
@@ -54,7 +54,7 @@ def build_pixels(
 
     Args:
         images: columns image_id, path and sha256; rows of the file in their order.
-        root: the folder that paths are relative to.
+        root: the folder that paths are relative to; None for a union, whose rows all stand in `reuse`.
         spec: size and form of the pixels.
         target: the HDF5 file; an older one is the first place where rows are looked for.
         reuse: further files of the same encoding.
@@ -62,11 +62,11 @@ def build_pixels(
 
     Raises:
         DataError: an image that must be decoded has changed since the listing, or cannot be decoded.
+        StoreError: without a root, a row stands whole in no file.
     """
     keys = pixel_keys(images["sha256"].tolist(), spec)
     shape = (spec.channels, spec.size, spec.size)
     attributes = {"spec": spec.model_dump(mode="json"), "code": code_digest(DECODING)}
-    files = [root / path for path in images["path"]]
     with ExitStack() as stack:
         old = _KnownRows([path for path in (target, *reuse) if path.exists()], shape, stack)
         file = stack.enter_context(create_h5(target, ENCODING, attributes))
@@ -74,7 +74,7 @@ def build_pixels(
             "pixels", shape=(len(images), *shape), dtype=np.uint8, chunks=(1, *shape), fletcher32=True
         )
         waiting = np.array([not old.copy_to(rows, row, key) for row, key in enumerate(keys)], dtype=bool)
-        jobs = [_Job(row, files[row], images["sha256"].iloc[row]) for row in np.flatnonzero(waiting).tolist()]
+        jobs = _jobs(images[waiting], np.flatnonzero(waiting).tolist(), root, reuse)
         for row, pixels in _decoded(jobs, spec, threads):
             rows[row] = pixels
         write_strings(file, "image_id", images["image_id"].tolist())
@@ -88,7 +88,7 @@ class _KnownRows:
     """Rows of older files by key; a damaged file or row is told of in the log and counts as absent."""
 
     def __init__(self, paths: Sequence[Path], shape: tuple[int, ...], stack: ExitStack) -> None:
-        self.found: dict[str, tuple[h5py.Dataset, int]] = {}
+        self.found: dict[str, list[tuple[h5py.Dataset, int]]] = {}
         for path in paths:
             try:
                 with open_h5(path, ENCODING) as file:
@@ -99,19 +99,18 @@ class _KnownRows:
                 continue
             if usable:
                 pixels = stack.enter_context(h5py.File(path, "r"))["pixels"]
-                self.found |= {key: (pixels, row) for row, key in enumerate(keys) if key not in self.found}
+                for row, key in enumerate(keys):
+                    self.found.setdefault(key, []).append((pixels, row))
 
     def copy_to(self, rows: h5py.Dataset, row: int, key: str) -> bool:
         """Copy the row of a key, checked by its checksum; False where there is none that is whole."""
-        if key not in self.found:
-            return False
-        source, index = self.found[key]
-        try:
-            rows[row] = source[index]
-        except OSError as error:
-            log.warning("%s: row %d is damaged and decoded anew (%s)", source.file.filename, index, error)
-            return False
-        return True
+        for source, index in self.found.get(key, []):
+            try:
+                rows[row] = source[index]
+                return True
+            except OSError as error:
+                log.warning("%s: row %d is damaged and not reused (%s)", source.file.filename, index, error)
+        return False
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,25 @@ class _Job:
     row: int
     path: Path
     sha256: str
+
+
+def _jobs(images: pd.DataFrame, rows: Sequence[int], root: Path | None, reuse: Sequence[Path]) -> list[_Job]:
+    """What is to be decoded for these rows of the file.
+
+    Raises:
+        StoreError: there is no folder to decode from.
+    """
+    if root is None and rows:
+        member = images["path"].iloc[0].split("/")[0]  # a union's paths begin with the member's id
+        origin = [str(path) for path in reuse if member in path.parts] or [str(path) for path in reuse]
+        raise StoreError(
+            f"{', '.join(origin)}: image {images['path'].iloc[0]} is missing or damaged there; delete the file and run"
+            " the workflow again"
+        )
+    return [
+        _Job(row, (root or Path()) / path, sha256)
+        for row, path, sha256 in zip(rows, images["path"], images["sha256"], strict=True)
+    ]
 
 
 def _decoded(jobs: Sequence[_Job], spec: Pixels, threads: int) -> Iterator[tuple[int, np.ndarray]]:

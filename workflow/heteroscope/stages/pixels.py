@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage."""
     arguments = parser(__doc__)
     arguments.add_argument("--images", type=Path, required=True, help="images.parquet")
-    arguments.add_argument("--root", type=Path, default=Path(), help="folder that paths are relative to")
+    arguments.add_argument("--root", type=Path, help="folder that paths are relative to (not for a union)")
     arguments.add_argument("--spec", required=True, help="the pixel configuration as JSON")
     arguments.add_argument("--reuse", type=Path, nargs="*", default=[], help="other pixels.h5 to copy from")
     arguments.add_argument("--pixels", type=Path, required=True, help="output: pixels.h5; its digest stands beside it")
