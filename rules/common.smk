@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from heteroscope.config import dump, load
-from heteroscope.data.listing import update_listing
+from heteroscope.data.listing import remove_broken_listing, update_listing
 from heteroscope.errors import UserError
 from heteroscope.layout import Layout
 from heteroscope.provenance import ROOT, code_digest
@@ -21,6 +21,8 @@ def checked_layout():
             layout.check_weights_files()
             for dataset, (root, tables) in layout.scanned().items():
                 update_listing(root, Path(layout.listing(dataset)), tables)
+            for dataset in layout.generated():
+                remove_broken_listing(Path(layout.root(dataset)), Path(layout.listing(dataset)))
         return layout
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -61,6 +61,8 @@ rule dataset:
 rule pixels:
     input:
         images="results/dataset/{dataset}/images.parquet",
+        # generated photographs that are gone come back before they are decoded
+        listing=untracked(layout.listings),
         members=untracked(layout.member_pixels),
         member_digests=digests_of(layout.member_pixels),
     output:

@@ -78,6 +78,22 @@ def test_a_lost_embedding_is_made_again_and_nothing_behind_it(
     assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights"}
 
 
+def test_lost_photographs_of_a_phantom_come_back_where_they_are_needed(
+    snakemake: Callable, planned: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    photographs = folder / "results/phantom/toy/site-1"
+    before = {path.name: path.read_bytes() for path in photographs.iterdir()}
+    shutil.rmtree(photographs)
+    assert planned(folder, tiny) == {}  # all that is made of them stands
+    tiny["pixels"]["square-32"]["size"] = 40
+    assert planned(folder, tiny)["phantom"] == 1
+    done = snakemake(folder, tiny, "--cores", "2", "results/dataset/toy/square-32/pixels.h5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name: path.read_bytes() for path in photographs.iterdir()} == before
+    assert "phantom" not in planned(folder, tiny)
+
+
 def test_a_run_from_scratch_gives_the_same_bytes(
     snakemake: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:

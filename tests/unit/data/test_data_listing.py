@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heteroscope.data import listing as module
-from heteroscope.data.listing import read_listing, update_listing
+from heteroscope.data.listing import read_listing, remove_broken_listing, update_listing
 from heteroscope.errors import DataError
 
 HARD_NAMES = [
@@ -47,6 +47,19 @@ def test_lists_visible_images_and_named_tables_with_size_and_hash(root: Path, tm
     assert [file.path for file in files] == ["b/two.JPG", "one.png", "table.csv"]
     assert files[1].size == 3
     assert files[1].sha256 == hashlib.sha256(b"one").hexdigest()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "none"])
+def test_a_listing_of_files_that_are_gone_or_cut_is_removed(root: Path, tmp_path: Path, damage: str) -> None:
+    listing = tmp_path / "listing.tsv"
+    remove_broken_listing(root, listing)  # none yet
+    update_listing(root, listing)
+    if damage == "gone":
+        (root / "b" / "two.JPG").unlink()
+    elif damage == "cut":
+        (root / "one.png").write_bytes(b"on")
+    remove_broken_listing(root, listing)
+    assert listing.is_file() == (damage == "none")
 
 
 def test_is_rewritten_only_where_its_content_differs(root: Path, tmp_path: Path) -> None:

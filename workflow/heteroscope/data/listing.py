@@ -78,6 +78,21 @@ def read_listing(path: Path) -> list[ListedFile]:
         raise DataError(f"{path}: not a listing of files ({error}); delete it and run the workflow again") from None
 
 
+def remove_broken_listing(root: Path, listing: Path) -> None:
+    """Remove a listing where a file of it is gone or has another size, so that what generates the files runs again.
+
+    Raises:
+        DataError: the listing is damaged.
+    """
+    if listing.is_file() and not all(_is_whole(root / file.path, file.size) for file in read_listing(listing)):
+        log.warning("%s: a generated file is gone or damaged; the dataset is generated again", root)
+        listing.unlink()
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
 def _scan(root: Path, extra: Sequence[str]) -> dict[str, os.stat_result]:
     """Path below the root → its state, for every image and named table."""
     remedy = "set the dataset's `root` (it is relative to `data_root`) to the folder that holds its files"
