@@ -67,6 +67,12 @@ def tiny() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def unchanged_tiny() -> dict[str, Any]:
+    """The same for fixtures that many tests share; not to be changed."""
+    return tiny_config()
+
+
+@pytest.fixture(scope="session")
 def finished(snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the tiny study was run; tests may only look, or plan."""
     folder = tmp_path_factory.mktemp("finished")
