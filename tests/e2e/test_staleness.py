@@ -66,15 +66,18 @@ def test_the_time_of_a_large_file_makes_nothing_stale(planned: Callable, finishe
     assert planned(finished, tiny) == {}
 
 
-def test_a_lost_embedding_is_made_again_and_nothing_behind_it(
+def test_a_lost_embedding_comes_back_where_it_is_needed_and_nothing_before_it(
     planned: Callable, finished: Path, tiny: dict[str, Any]
 ) -> None:
     path = finished / "results/embed/toy/small-cnn/embeddings.h5"
     path.rename(path.with_suffix(".aside"))
     try:
+        assert planned(finished, tiny) == {}  # all that is made of it stands
+        tiny["heads"]["linear"]["learning_rate"] = 0.01
         jobs = planned(finished, tiny)
     finally:
         path.with_suffix(".aside").rename(path)
+    assert jobs["embed"] == 1
     assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights"}
 
 

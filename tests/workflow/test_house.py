@@ -81,7 +81,7 @@ def test_the_local_profile_takes_effect(snakemake: Callable, tmp_path: Path, tin
 def test_every_job_writes_a_log_a_benchmark_and_the_digest_of_its_code() -> None:
     for path in (ROOT / "rules").glob("*.smk"):
         text = path.read_text()
-        for rule in text.split("\nrule ")[1:]:
+        for rule in re.split(r"^rule ", text, flags=re.M)[1:]:
             assert all(part in rule for part in ("log:", "benchmark:", "conda:", "code=code_digest(")), (path, rule)
 
 
