@@ -22,32 +22,6 @@ LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
 
 
-def write_page(
-    context: StudyContext,
-    plan: list[dict[str, Any]],
-    *,
-    compare: Path,
-    dataset: Path,
-    split_counts: Path,
-    split_figure: Path,
-) -> str:
-    """The page as HTML text.
-
-    Args:
-        context: the study with every entry that it names.
-        plan: `Layout.analyses`; only backbone, clustering and figures are read.
-        compare: folder of the comparison's tables, figures and verdict.json.
-        dataset: folder of classes.csv and rejected.csv.
-        split_counts: counts by variable, level and part.
-        split_figure: PNG.
-
-    Raises:
-        StoreError: a table is missing or damaged.
-    """
-    data = page_data(context, plan, compare, dataset, split_counts, split_figure)
-    return render(data)
-
-
 def render(data: dict[str, Any]) -> str:
     """Fill the template; every text is escaped."""
     environment = Environment(
@@ -63,12 +37,25 @@ def render(data: dict[str, Any]) -> str:
 def page_data(
     context: StudyContext,
     plan: list[dict[str, Any]],
+    *,
     compare: Path,
     dataset: Path,
     split_counts: Path,
     split_figure: Path,
 ) -> dict[str, Any]:
-    """Everything that the template shows, as plain data."""
+    """Everything that the template shows, as plain data.
+
+    Args:
+        context: the study with every entry that it names.
+        plan: `Layout.analyses`; only backbone, clustering and figures are read.
+        compare: folder of the comparison's tables, figures and verdict.json.
+        dataset: folder of classes.csv and rejected.csv.
+        split_counts: counts by variable, level and part.
+        split_figure: PNG.
+
+    Raises:
+        StoreError: a table is missing or damaged.
+    """
     document = read_json(compare / "verdict.json")
     frames = {name: read_table(compare / f"{name}.csv") for name in TABLES}
     return {

@@ -11,7 +11,7 @@ from heteroscope.stages.command import fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage."""
+    """Write index.html."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
     arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
@@ -25,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     fix_threads(args.threads)
 
     from heteroscope.atomic import atomic_path
-    from heteroscope.report.page import write_page
+    from heteroscope.report.page import page_data, render
 
-    page = write_page(
+    data = page_data(
         context,
         json.loads(args.plan),
         compare=args.compare,
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         split_figure=args.split_figure,
     )
     with atomic_path(args.output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(render(data), encoding="utf-8")
 
 
 if __name__ == "__main__":
