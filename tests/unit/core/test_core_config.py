@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from heteroscope import config
@@ -366,6 +366,7 @@ def test_any_misspelt_key_is_named(path: tuple[Any, ...], place: int, letter: st
         node = node[key]
     place %= len(path[-1])
     misspelt = path[-1][:place] + letter + path[-1][place + 1 :]
+    assume(misspelt != path[-1])
     node[misspelt] = node.pop(path[-1])
     said = complaint(raw)
     if said is None:  # an entry that nothing names, or a study, may have any id
@@ -391,7 +392,8 @@ def test_any_deleted_key_is_a_default_or_named(path: tuple[Any, ...]) -> None:
 @given(path=st.sampled_from(KEYS), value=st.sampled_from([None, [], {}, -1, "", "?", 1e99, True, {"x": {}}, [[]]]))
 def test_any_odd_value_is_taken_or_named(path: tuple[Any, ...], value: Any) -> None:
     said = complaint(changed(path, value))
-    assert said is None or path[-1] in said
+    # a section replaced by another valid one is missed by the studies that name its entries
+    assert said is None or path[-1] in said or (len(path) == 1 and "unknown id" in said)
 
 
 # ---------------------------------------------------------------------------------- dump and parse

@@ -33,7 +33,7 @@ def test_patients_have_two_eyes_one_site_and_one_label(truth: str) -> None:
 
 
 @pytest.mark.parametrize("truth", ["homogeneous", "benign", "planted"])
-def test_one_feature_is_the_class_and_the_other_a_coin_flip(truth: str) -> None:
+def test_one_lesion_is_the_class_and_the_other_is_most_in_the_healthy(truth: str) -> None:
     table = population(spec(truth, patients=2000, sites=3, seed=1)).query("eye == 'left'")
     diseased = table["label"] == "disease"
     for site, rows in table.groupby("site"):
@@ -41,8 +41,8 @@ def test_one_feature_is_the_class_and_the_other_a_coin_flip(truth: str) -> None:
         other = {"haemorrhages": "exudates", "exudates": "haemorrhages"}[cue]
         assert (rows["cue"] == cue).all()
         assert (rows[cue] == diseased[rows.index]).all()
-        assert abs(rows[other].mean() - 0.5) < 0.08
-        assert abs(np.corrcoef(rows[other], diseased[rows.index])[0, 1]) < 0.15
+        assert abs(rows.loc[diseased[rows.index], other].mean() - 0.25) < 0.08
+        assert abs(rows.loc[~diseased[rows.index], other].mean() - 0.75) < 0.08
 
 
 def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_anatomy_disc_is_bright_on_its_side_and_the_surround_is_black() -> None:
         picture = draw_fundus(
             96, LOOKS[0], right_eye=right, exudates=False, haemorrhages=False, rng=np.random.default_rng(3)
         ).astype(float)
-        assert picture[:6].max() < 10
+        assert picture[:4].max() < 10
         assert picture[:, :, 0].mean() > picture[:, :, 1].mean() > picture[:, :, 2].mean()  # reddish orange
         green = picture[:, :, 1]
         column = np.unravel_index(green.argmax(), green.shape)[1]
@@ -93,5 +93,5 @@ def test_sites_look_different_and_homogeneous_ones_do_not(tmp_path: Path) -> Non
     table = pd.read_csv(tmp_path / "phantom.csv")
     table["mean"] = [np.asarray(Image.open(tmp_path / path)).mean() for path in table["path"]]
     first, second = (rows["mean"] for _, rows in table.groupby("site"))
-    assert first.max() < second.min()
+    assert np.mean(first.to_numpy()[:, None] < second.to_numpy()) > 0.95
     assert table.groupby("label")["mean"].mean().diff().abs().max() < 0.2 * (second.mean() - first.mean())
