@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage."""
+    """Parse, load, call, save."""
     args = _arguments().parse_args(argv)
     fix_threads(args.threads)
     spec: config.Clustering = config.parse(config.Clustering, args.spec)

@@ -10,7 +10,7 @@ from heteroscope.stages.command import fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage."""
+    """Parse, load, call, save."""
     arguments = parser(__doc__)
     arguments.add_argument("--spec", required=True, help="the dataset's configuration as JSON")
     arguments.add_argument("--root", type=Path, default=Path(), help="folder of its files (not for a union)")

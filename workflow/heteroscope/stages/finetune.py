@@ -11,7 +11,7 @@ from heteroscope.stages.command import fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage."""
+    """Parse, load, call, save."""
     arguments = parser(__doc__)
     arguments.add_argument("--spec", required=True, help="the backbone as JSON, with its finetune recipe")
     arguments.add_argument("--augmentation", default="null", help="the recipe's augmentation as JSON; null for none")

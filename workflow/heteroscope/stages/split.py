@@ -10,7 +10,7 @@ from heteroscope.stages.command import fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage."""
+    """Parse, load, call, save."""
     arguments = parser(__doc__)
     arguments.add_argument("--images", type=Path, required=True, help="images.parquet")
     arguments.add_argument("--spec", required=True, help="the split's configuration as JSON")
