@@ -94,6 +94,15 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path)
     )
 
 
+def clusters_of(samples: Samples, assignments: Path) -> np.ndarray:
+    """The cluster of each sample, (n,) int, from assignments.parquet.
+
+    Raises:
+        StoreError: the file is damaged or misses a sample.
+    """
+    return align(samples, read_table(assignments), assignments)["cluster"].to_numpy()
+
+
 def align(samples: Samples, table: pd.DataFrame, source: Path) -> pd.DataFrame:
     """The rows of a table keyed by image_id and view, in the order of the samples.
 

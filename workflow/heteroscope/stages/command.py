@@ -36,6 +36,14 @@ def add_sample_arguments(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--split", type=Path, required=True, help="split.parquet")
 
 
+def add_arm_arguments(arguments: argparse.ArgumentParser) -> None:
+    """The flags of every stage that retrains heads in clusters."""
+    add_sample_arguments(arguments)
+    arguments.add_argument("--assignments", type=Path, required=True, help="assignments.parquet")
+    arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
+    arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
+
+
 def fix_threads(threads: int) -> None:
     """Give numerical libraries this many threads; call it before they are imported."""
     for name in THREAD_VARIABLES:

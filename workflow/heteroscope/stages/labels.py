@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from heteroscope import config, store
-from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
+from heteroscope import config
+from heteroscope.stages.command import add_arm_arguments, fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write losses and hits of pooled and own heads for every draw."""
     arguments = parser(__doc__)
-    add_sample_arguments(arguments)
-    arguments.add_argument("--assignments", type=Path, required=True, help="assignments.parquet")
-    arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
-    arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
+    add_arm_arguments(arguments)
     arguments.add_argument("--labels", type=Path, required=True, help="output: labels.h5")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
-    from heteroscope.embedding.samples import align, load_samples
+    from heteroscope.embedding.samples import clusters_of, load_samples
     from heteroscope.evaluation.runs import write_labels
     from heteroscope.training.arms import retrain_on_redrawn_labels
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
     samples = load_samples(args.embeddings, args.views, args.split)
     samples = samples.standardized() if head.standardize else samples
-    cluster = align(samples, store.read_table(args.assignments), args.assignments)["cluster"].to_numpy()
+    cluster = clusters_of(samples, args.assignments)
     runs = retrain_on_redrawn_labels(samples, cluster, head, controls, threads=args.threads)
     write_labels(args.labels, runs, test_images=samples.image_id[samples.rows("test")].tolist())
 

@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from heteroscope import config, store
-from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
+from heteroscope import config
+from heteroscope.stages.command import add_arm_arguments, fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the runs of the arms `cluster`, `size` and `balanced` of one cluster."""
     arguments = parser(__doc__)
-    add_sample_arguments(arguments)
-    arguments.add_argument("--assignments", type=Path, required=True, help="assignments.parquet")
-    arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
-    arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
+    add_arm_arguments(arguments)
     arguments.add_argument("--cluster", type=int, required=True, help="number of the cluster")
     for arm in ("cluster", "size", "balanced"):
         arguments.add_argument(f"--{arm}-runs", type=Path, required=True, help=f"output: runs of the arm {arm}")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
-    from heteroscope.embedding.samples import align, load_samples
+    from heteroscope.embedding.samples import clusters_of, load_samples
     from heteroscope.evaluation.runs import write_arm
     from heteroscope.training.arms import retrain_cluster, retrain_random
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
     samples = load_samples(args.embeddings, args.views, args.split)
     samples = samples.standardized() if head.standardize else samples
-    cluster = align(samples, store.read_table(args.assignments), args.assignments)["cluster"].to_numpy()
+    cluster = clusters_of(samples, args.assignments)
     test_images = samples.image_id[samples.rows("test")].tolist()
 
     runs = retrain_cluster(samples, cluster, args.cluster, head, threads=args.threads)
