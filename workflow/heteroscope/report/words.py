@@ -22,7 +22,7 @@ FIGURES_OF_STUDY = {
         "The published comparison",
         "The diamond is the model trained on a cluster alone, the points are models trained on random sets of the same"
         " size or the same class counts, all tested on the whole test set. This describes, it does not decide:"
-        " compact clusters differ from random sets in any collection.",
+        " compact clusters may differ from random sets in any collection.",
     ),
     "baseline": (
         "The pooled head, cluster by cluster",
