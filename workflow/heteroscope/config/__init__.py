@@ -1,0 +1,41 @@
+"""The one schema of the configuration.
+
+Every object is closed: an unknown key is an error. `load` turns the raw mapping that Snakemake
+read into a `Config`, or raises `ConfigError` with one line a problem, each naming the key's path,
+the value and what is allowed. A stage receives one entry as JSON and parses it with the same model.
+"""
+
+from heteroscope.config.base import FUSION as FUSION
+from heteroscope.config.base import NO_AUGMENTATION as NO_AUGMENTATION
+from heteroscope.config.base import Condition as Condition
+from heteroscope.config.base import Range as Range
+from heteroscope.config.base import Where as Where
+from heteroscope.config.data import Augmentation as Augmentation
+from heteroscope.config.data import Balance as Balance
+from heteroscope.config.data import Dataset as Dataset
+from heteroscope.config.data import DatasetBase as DatasetBase
+from heteroscope.config.data import FolderDataset as FolderDataset
+from heteroscope.config.data import NihChestDataset as NihChestDataset
+from heteroscope.config.data import OdirDataset as OdirDataset
+from heteroscope.config.data import PhantomDataset as PhantomDataset
+from heteroscope.config.data import Pixels as Pixels
+from heteroscope.config.data import Shuffle as Shuffle
+from heteroscope.config.data import Split as Split
+from heteroscope.config.data import TableDataset as TableDataset
+from heteroscope.config.data import TestWhere as TestWhere
+from heteroscope.config.data import UnionDataset as UnionDataset
+from heteroscope.config.experiment import Clustering as Clustering
+from heteroscope.config.experiment import Controls as Controls
+from heteroscope.config.experiment import Head as Head
+from heteroscope.config.experiment import Metric as Metric
+from heteroscope.config.experiment import Primary as Primary
+from heteroscope.config.experiment import Reduction as Reduction
+from heteroscope.config.experiment import Study as Study
+from heteroscope.config.experiment import StudyContext as StudyContext
+from heteroscope.config.networks import Backbone as Backbone
+from heteroscope.config.networks import Finetune as Finetune
+from heteroscope.config.parsing import dump as dump
+from heteroscope.config.parsing import load as load
+from heteroscope.config.parsing import parse as parse
+from heteroscope.config.whole import Config as Config
+from heteroscope.config.whole import dataset_root as dataset_root

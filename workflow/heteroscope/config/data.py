@@ -1,0 +1,209 @@
+"""The schema of datasets, pixels, splits and augmentations."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from heteroscope.config.base import Closed, Fraction, Identifier, Positive, Seed, Where, distinct
+
+
+class Balance(Closed):
+    """Cut every class down to the smallest one."""
+
+    by: str | None = Field(None, description="attribute within whose levels the classes are balanced")
+    order: Literal["random", "first"] = Field("random", description="which images of the larger class stay")
+    seed: Seed = Field(0, description="of the random order")
+
+
+class DatasetBase(Closed):
+    """What all adapters share."""
+
+    classes: dict[str, list[str]] = Field(
+        description="class name → the source's words for it; the negative class first"
+    )
+    match: Literal["exact", "any"] = Field(
+        "exact", description="exact: the whole label is one of the words; any: one of an image's several labels is"
+    )
+    filter: Where = Field(
+        default_factory=dict, description="attribute → allowed values or range; other rows are rejected"
+    )
+    duplicates: Literal["drop", "keep"] = Field("drop", description="keep only to repeat a published protocol")
+    balance: Balance | None = Field(
+        None, description="cut larger classes down to the smallest; without it all images stay"
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _at_least_two_disjoint_classes(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
+        if len(classes) < 2:
+            raise ValueError("at least two classes are needed")
+        words = [word for group in classes.values() for word in group]
+        if any(not group for group in classes.values()):
+            raise ValueError("every class needs at least one word of the source")
+        if repeated := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"words that stand in two classes: {', '.join(repeated)}")
+        return classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """Class names in order; the index of a name is its integer label."""
+        return list(self.classes)
+
+
+class FolderDataset(DatasetBase):
+    """A sub-folder a class; the class word is the first folder under the root unless `pattern` says otherwise."""
+
+    adapter: Literal["folder"] = Field(description="a sub-folder a class")
+    root: str = Field(description="the folder, below `data_root`")
+    pattern: str | None = Field(
+        None,
+        description="regular expression searched in the path below the root; its named groups `label`, `group` and"
+        " `part` fill those columns, any other named group becomes an attribute",
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
+class TableDataset(DatasetBase):
+    """A CSV or TSV file with one row an image."""
+
+    adapter: Literal["table"] = Field(description="a CSV or TSV with a row an image")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field(description="the table's path below the root")
+    path: str = Field(description="column with the image's path below the root")
+    label: str = Field(description="column with the label")
+    group: str | None = Field(None, description="column with the patient or source")
+    part: str | None = Field(None, description="column with the source's own split: train, validation or test")
+    separator: str | None = Field(None, description="between several labels of one image")
+    attributes: dict[str, str] = Field(default_factory=dict, description="attribute name → column")
+
+
+class OdirDataset(DatasetBase):
+    """ODIR-5K: `full_df.csv` and the fundus photographs; both eyes of every row."""
+
+    adapter: Literal["odir5k"] = Field(description="ODIR-5K")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("full_df.csv", description="its table, below the root")
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+
+
+class NihChestDataset(DatasetBase):
+    """NIH ChestX-ray14: its table of findings and the PNG files."""
+
+    adapter: Literal["nih-cxr"] = Field(description="NIH ChestX-ray14")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("Data_Entry_2017.csv", description="its table, below the root")
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+
+
+class PhantomDataset(DatasetBase):
+    """Generated fundus-like photographs with a known truth."""
+
+    adapter: Literal["phantom"] = Field(description="generated photographs")
+    classes: dict[str, list[str]] = Field(
+        default_factory=lambda: {"normal": ["normal"], "disease": ["disease"]},
+        description="class name → the phantom's words",
+    )
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+    truth: Literal["homogeneous", "benign", "planted"] = Field(
+        description="homogeneous: one site; benign: sites that look different; planted: the class cue differs too"
+    )
+    patients: Annotated[int, Field(ge=8)] = Field(400, description="number of patients, two images each")
+    sites: Annotated[int, Field(ge=2, le=4)] = Field(2, description="number of simulated sites")
+    size: Annotated[int, Field(ge=32, le=1024)] = Field(96, description="width and height of an image in pixels")
+    seed: Seed = Field(0, description="of everything that is drawn")
+
+
+class UnionDataset(DatasetBase):
+    """The images of several datasets together, for external validation; `attr_dataset` names the source."""
+
+    adapter: Literal["union"] = Field(description="several datasets together")
+    datasets: Annotated[list[Identifier], Field(min_length=2), AfterValidator(distinct)] = Field(
+        description="ids of the datasets; none may be a union itself"
+    )
+
+
+Dataset = Annotated[
+    FolderDataset | TableDataset | OdirDataset | NihChestDataset | PhantomDataset | UnionDataset,
+    Field(discriminator="adapter"),
+]
+
+
+class Pixels(Closed):
+    """How an image file becomes an array."""
+
+    size: Annotated[int, Field(ge=8, le=4096)] = Field(224, description="width and height in pixels")
+    resize: Literal["squash", "pad", "crop"] = Field(
+        "squash", description="squash: to a square, ratio lost; pad: with black; crop: the middle square"
+    )
+    channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
+    dtype: Literal["uint8"] = Field("uint8", description="how a value is stored")
+    channel_order: Literal["rgb", "bgr"] = Field("rgb", description="bgr only to repeat a published protocol")
+
+
+class TestWhere(Closed):
+    """The test set is every image that meets a condition on attributes."""
+
+    __test__ = False  # not a test class for pytest
+    where: Where = Field(description="attribute → allowed values or range of the images that test")
+
+
+class Shuffle(Closed):
+    """The published order of rows: positive class first, then by attribute, shuffled by pandas."""
+
+    by: str = Field(description="attribute that orders the rows within a class")
+    seed: Seed = Field(description="of the shuffle")
+
+
+class Split(Closed):
+    """Which images train, select, test, and train the backbone. Shares are of all images."""
+
+    test: Annotated[float, Field(gt=0, lt=1)] | TestWhere | Literal["source"] | None = Field(
+        0.2, description="a share, a condition (`where`), or `source`: the split that the source gives"
+    )
+    folds: Annotated[int, Field(ge=2, le=50)] | None = Field(None, description="k-fold instead of `test`: ids {id}-1 …")
+    validation: Fraction = Field(0.15, description="share that selects the epoch")
+    backbone: Fraction = Field(0.0, description="share B on which a study trains its own backbone")
+    stratify: Literal["label", "none"] = Field("label", description="label: the same class shares in every part")
+    group: Literal["patient", "none"] = Field("patient", description="patient: no patient stands in two parts")
+    seed: Seed = Field(0, description="of the division")
+    shuffle: Shuffle | None = Field(None, description="only to repeat a published protocol; needs group: none")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.folds is None) == (self.test is None):
+            raise ValueError("exactly one of `test` and `folds` is needed (set `test: null` beside `folds`)")
+        share = (self.test if isinstance(self.test, float) else 0) + self.validation + self.backbone
+        if self.folds:
+            share += 1 / self.folds
+        if share >= 1:
+            raise ValueError(f"test, validation and backbone leave nothing to train on (their shares sum to {share:g})")
+        if self.shuffle and (self.group != "none" or not isinstance(self.test, float)):
+            raise ValueError("`shuffle` repeats a published split: it needs `group: none` and a share for `test`")
+        return self
+
+
+class Augmentation(Closed):
+    """Augmented copies (views) of training images, each seeded by image and view."""
+
+    copies: Positive = Field(1, description="augmented copies of an image")
+    first: Positive | None = Field(
+        None, description="only the first so many training rows, positive class first (a published protocol)"
+    )
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="degrees, drawn from ±")
+    shift: Fraction = Field(0.0, description="share of width and height, drawn from ±")
+    shear: Annotated[float, Field(ge=0, lt=90)] = Field(0.0, description="degrees, drawn from ±")
+    zoom: Fraction = Field(0.0, description="factor drawn from 1 ± zoom")
+    flip: bool = Field(False, description="mirror left and right with probability one half")
+    fill: Literal["nearest", "reflect", "black"] = Field("nearest", description="what stands beyond the image's edge")
+    seed: Seed = Field(0, description="with image and view, of what is drawn")

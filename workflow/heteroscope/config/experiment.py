@@ -1,0 +1,147 @@
+"""The schema of clusterings, heads, controls and studies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from heteroscope.config.base import NO_AUGMENTATION, Closed, FusionIdentifier, Identifier, Positive, Seed, distinct
+from heteroscope.config.data import Augmentation, Dataset, Split
+from heteroscope.config.networks import Backbone
+
+
+class Reduction(Closed):
+    """What happens to embeddings before they are clustered; fitted on training rows."""
+
+    method: Literal["pca", "none"] = Field("none", description="pca or none")
+    components: Positive | None = Field(None, description="number of principal components")
+    variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="share of variance to keep")
+
+    @model_validator(mode="after")
+    def _pca_has_one_size(self) -> Self:
+        if self.method == "pca" and (self.components is None) == (self.variance is None):
+            raise ValueError("pca needs exactly one of `components` and `variance`")
+        if self.method == "none" and (self.components or self.variance):
+            raise ValueError("`components` and `variance` belong to method pca")
+        return self
+
+
+class Clustering(Closed):
+    """How training embeddings are clustered."""
+
+    method: Literal["kmeans", "ward", "gmm"] = Field("kmeans", description="kmeans, ward or gmm (Gaussian mixture)")
+    k: Annotated[int, Field(ge=2, le=100)] = Field(description="number of clusters")
+    reduce: Reduction = Field(Reduction(), description="what happens to embeddings before")
+    seed: Seed = Field(0, description="of the starting points")
+
+
+class Head(Closed):
+    """The classifier that is trained on an embedding."""
+
+    trainable: Literal["head"] = Field("head", description="what is trained: the classifier on a frozen backbone")
+    standardize: bool = Field(
+        True,
+        description="give every feature mean 0 and spread 1 over the training rows, so that the heads of small"
+        " clusters, which take fewer steps, converge too; the published protocol did not",
+    )
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")
+    batch_size: Positive = Field(8, description="images a step")
+    epochs: Positive = Field(10, description="most epochs")
+    patience: Positive = Field(3, description="epochs without improvement before it stops")
+    monitor: Literal["accuracy", "auc", "loss"] = Field("accuracy", description="what selects the epoch")
+    selection: Literal["validation", "test"] = Field(
+        "validation", description="which images choose the epoch; `test` is the published, optimistic protocol"
+    )
+    seeds: Positive = Field(5, description="trainings a draw; metrics are their means")
+
+
+Arm = Literal["size", "balanced", "labels"]
+
+
+class Controls(Closed):
+    """The random arms that the clusters are compared with."""
+
+    arms: Annotated[list[Arm], AfterValidator(distinct)] = Field(
+        default=["size", "balanced", "labels"], description="which controls are run; the verdict needs `labels`"
+    )
+    repeats: Positive = Field(200, description="random partitions of the arms size and balanced")
+    draws: Positive = Field(399, description="redrawn label sets of the arm labels")
+    seed: Seed = Field(0, description="of everything that is drawn")
+    views: Literal["with-image", "samples"] = Field(
+        "with-image", description="samples: an augmented copy is drawn as an image of its own (a published protocol)"
+    )
+    min_class: Positive = Field(10, description="fewest training images of each class in a cluster that is compared")
+    min_test: Positive = Field(10, description="fewest test images in a cluster that is compared")
+
+    @field_validator("arms")
+    @classmethod
+    def _complete(cls, arms: list[Arm]) -> list[Arm]:
+        if missing := {"size", "balanced"} - set(arms):
+            raise ValueError(
+                f"{', '.join(sorted(missing))}: every cluster's job runs this arm; list it (labels is optional)"
+            )
+        return arms
+
+
+Metric = Literal["accuracy", "auc", "sensitivity", "specificity", "precision", "recall", "f1"]
+
+
+class Primary(Closed):
+    """The one backbone and clustering that the verdict rests on."""
+
+    backbone: FusionIdentifier = Field(description="one of the study's backbones")
+    clustering: Identifier = Field(description="one of the study's clusterings")
+
+
+class Study(Closed):
+    """One question: do the clusters of this dataset change what a head learns?"""
+
+    title: str = Field("", description="heading of the report")
+    dataset: Identifier = Field(description="id of a dataset")
+    split: Identifier = Field(description="id of a split; with folds `{id}-1` …")
+    augmentation: Identifier = Field(
+        NO_AUGMENTATION, description="id of an augmentation of the training images, or none"
+    )
+    backbones: Annotated[list[FusionIdentifier], Field(min_length=1), AfterValidator(distinct)] = Field(
+        description="ids of backbones; `a+b` joins the embeddings of two"
+    )
+    clusterings: Annotated[list[Identifier], Field(min_length=1), AfterValidator(distinct)] = Field(
+        description="ids of clusterings"
+    )
+    head: Identifier = Field(description="id of a head")
+    controls: Identifier = Field(description="id of controls")
+    metric: Metric = Field("accuracy", description="metric of the published comparison")
+    level: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="the verdict's level: different where p is at most this"
+    )
+    margin: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="accuracy gain that would not matter")
+    primary: Primary = Field(
+        description="the one analysis that the verdict rests on; all others are sensitivity analyses"
+    )
+
+    @model_validator(mode="after")
+    def _primary_is_one_of_them(self) -> Self:
+        for axis, value, known in (
+            ("backbone", self.primary.backbone, self.backbones),
+            ("clustering", self.primary.clustering, self.clusterings),
+        ):
+            if value not in known:
+                raise ValueError(f"primary.{axis}: {value!r} is not one of this study's {axis}s: {', '.join(known)}")
+        return self
+
+
+class StudyContext(Closed):
+    """A study with every entry that it names, as the comparison and the report receive it."""
+
+    id: Identifier
+    study: Study
+    dataset: Dataset
+    split: Split
+    augmentation: Augmentation | None
+    backbones: dict[Identifier, Backbone]
+    clusterings: dict[Identifier, Clustering]
+    head: Head
+    controls: Controls

@@ -1,0 +1,73 @@
+"""The schema of backbones and of how a study trains its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from heteroscope.config.base import NO_AUGMENTATION, Closed, Identifier, Positive, Seed
+from heteroscope.model_names import MODELS, SMALL_CNN, TORCHVISION_WEIGHTS, unknown_name
+
+
+class Finetune(Closed):
+    """How a study trains its own backbone before it is used as a frozen one."""
+
+    share: Literal["backbone", "train"] = Field(
+        "backbone", description="the split's share B; `train` makes the verdict not assessable"
+    )
+    initial: str = Field("random", description="weights to start from: random, a torchvision weight name, or a file")
+    augmentation: str = Field(NO_AUGMENTATION, description="id of an augmentation drawn anew each epoch, or none")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")
+    batch_size: Positive = Field(32, description="images a step")
+    epochs: Positive = Field(10, description="most epochs")
+    patience: Positive = Field(3, description="epochs without improvement before it stops")
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of the patients that selects the epoch"
+    )
+    seed: Seed = Field(0, description="of initialisation, order and held-out patients")
+
+
+class Backbone(Closed):
+    """A network that turns pixels into an embedding."""
+
+    model: str = Field(description="a torchvision classification model's name, or small-cnn")
+    weights: str = Field(description="a torchvision weight name, a file, `random`, or `trained` (needs `finetune`)")
+    pooling: Literal["avg", "flatten"] = Field(
+        "avg", description="avg: penultimate activations; flatten: last feature map"
+    )
+    layer: str | None = Field(None, description="a named module instead of the last one")
+    pixels: Identifier = Field(description="id of the decoding that the network sees")
+    finetune: Finetune | None = Field(None, description="how the study trains it; only with `weights: trained`")
+    seed: Seed = Field(0, description="of random weights")
+    batch_size: Positive = Field(32, description="images a step of embedding")
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(unknown_name("model", model, MODELS))
+        return model
+
+    @model_validator(mode="after")
+    def _trained_has_a_recipe(self) -> Self:
+        if (self.weights == "trained") != (self.finetune is not None):
+            raise ValueError("`weights: trained` and a `finetune` recipe go together")
+        if self.finetune and self.finetune.initial == "trained":
+            raise ValueError("finetune.initial: training starts from random, a published weight name, or a file")
+        key = "finetune.initial" if self.finetune else "weights"
+        _check_weights(self.model, key, self.finetune.initial if self.finetune else self.weights)
+        return self
+
+
+def _check_weights(model: str, key: str, weights: str) -> None:
+    """Refuse what is written like a published weight name and is none; which model has it, torchvision knows."""
+    if re.fullmatch(r"IMAGENET\w*|DEFAULT", weights, re.IGNORECASE) is None:
+        return
+    if weights not in TORCHVISION_WEIGHTS:
+        raise ValueError(f"{key}: {unknown_name('published weights', weights, TORCHVISION_WEIGHTS)}")
+    if model == SMALL_CNN:
+        raise ValueError(f"{key}: {weights!r}: {SMALL_CNN} has no published weights; use random, trained, or a file")

@@ -1,0 +1,139 @@
+"""The whole configuration, and what must hold between its entries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from heteroscope.config.base import FUSION, NO_AUGMENTATION, Closed, Identifier, Positive, did_you_mean
+from heteroscope.config.data import Augmentation, Dataset, Pixels, Split, UnionDataset
+from heteroscope.config.experiment import Clustering, Controls, Head, Study
+from heteroscope.config.networks import Backbone
+
+
+class Config(Closed):
+    """A whole configuration: the axes by id, and the studies that combine them."""
+
+    data_root: str = Field(".", description="dataset roots are relative to it")
+    threads: Positive = Field(2, description="threads of numerical work; part of the result, so never the machine's")
+    datasets: dict[Identifier, Dataset] = Field(description="where images and labels come from")
+    pixels: dict[Identifier, Pixels] = Field(description="how images are decoded")
+    splits: dict[Identifier, Split] = Field(description="which images train, select and test")
+    augmentations: dict[Identifier, Augmentation] = Field(
+        default_factory=dict, description="augmented copies of training images"
+    )
+    backbones: dict[Identifier, Backbone] = Field(description="networks that embed")
+    clusterings: dict[Identifier, Clustering] = Field(description="how embeddings are clustered")
+    heads: dict[Identifier, Head] = Field(description="classifiers on embeddings")
+    controls: dict[Identifier, Controls] = Field(description="random arms")
+    studies: dict[Identifier, Study] = Field(description="what is asked; a report each")
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        if problems := [
+            *_unknown_references(self),
+            *_union_problems(self),
+            *_split_problems(self),
+            *_protocol_problems(self),
+        ]:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def splits_by_id(self) -> dict[str, tuple[Split, int | None]]:
+        """Split id as it stands in paths → the split and its fold (from 1), or None without folds."""
+        expanded: dict[str, tuple[Split, int | None]] = {}
+        for name, split in self.splits.items():
+            if split.folds is None:
+                expanded[name] = (split, None)
+            else:
+                expanded.update({f"{name}-{fold}": (split, fold) for fold in range(1, split.folds + 1)})
+        return expanded
+
+
+def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
+    """Every place that names an id: (key path, id, allowed ids)."""
+    augmentations = [*config.augmentations, NO_AUGMENTATION]
+    for name, backbone in config.backbones.items():
+        yield f"backbones.{name}.pixels", backbone.pixels, list(config.pixels)
+        if backbone.finetune:
+            yield f"backbones.{name}.finetune.augmentation", backbone.finetune.augmentation, augmentations
+    for name, dataset in config.datasets.items():
+        if isinstance(dataset, UnionDataset):
+            for index, member in enumerate(dataset.datasets):
+                yield f"datasets.{name}.datasets.{index}", member, list(config.datasets)
+    for name, study in config.studies.items():
+        yield f"studies.{name}.dataset", study.dataset, list(config.datasets)
+        yield f"studies.{name}.split", study.split, list(config.splits_by_id())
+        yield f"studies.{name}.augmentation", study.augmentation, augmentations
+        yield f"studies.{name}.head", study.head, list(config.heads)
+        yield f"studies.{name}.controls", study.controls, list(config.controls)
+        for index, fused in enumerate(study.backbones):
+            for part in fused.split(FUSION):
+                yield f"studies.{name}.backbones.{index}", part, list(config.backbones)
+        for index, clustering in enumerate(study.clusterings):
+            yield f"studies.{name}.clusterings.{index}", clustering, list(config.clusterings)
+
+
+def _unknown_references(config: Config) -> list[str]:
+    return [
+        f"{path}: unknown id {value!r}{did_you_mean(value, allowed)}; known: {', '.join(allowed) or 'none'}"
+        for path, value, allowed in _references(config)
+        if value not in allowed
+    ]
+
+
+def _union_problems(config: Config) -> list[str]:
+    return [
+        f"datasets.{name}.datasets.{index}: {member!r} is a union itself; name its datasets instead"
+        for name, dataset in config.datasets.items()
+        if isinstance(dataset, UnionDataset)
+        for index, member in enumerate(dataset.datasets)
+        if isinstance(config.datasets.get(member), UnionDataset)
+    ]
+
+
+def _split_problems(config: Config) -> list[str]:
+    """Names that two splits would share once folds are expanded, and the reserved id of no augmentation."""
+    problems = []
+    if NO_AUGMENTATION in config.augmentations:
+        problems.append(f"augmentations.{NO_AUGMENTATION}: this id is reserved for no augmentation")
+    for name, split in config.splits.items():
+        problems += [
+            f"splits.{other}: collides with the folds of splits.{name} ({name}-1 …)"
+            for other in config.splits
+            if split.folds and re.fullmatch(rf"{re.escape(name)}-\d+", other)
+        ]
+    return problems
+
+
+def _protocol_problems(config: Config) -> list[str]:
+    """Combinations of a study that cannot run."""
+    problems = []
+    splits = config.splits_by_id()
+    for name, study in config.studies.items():
+        if study.split not in splits or study.head not in config.heads:
+            continue
+        split, head = splits[study.split][0], config.heads[study.head]
+        if head.selection == "validation" and split.validation == 0:
+            problems.append(
+                f"studies.{name}: head {study.head!r} selects on validation images, but split {study.split!r} has"
+                " validation: 0; give the split a validation share (or the head selection: test, which is optimistic)"
+            )
+        for part in (part for fused in study.backbones for part in fused.split(FUSION)):
+            backbone = config.backbones.get(part)
+            if backbone and backbone.finetune and backbone.finetune.share == "backbone" and split.backbone == 0:
+                problems.append(
+                    f"studies.{name}: backbone {part!r} is trained on the split's backbone share, but split"
+                    f" {study.split!r} has backbone: 0"
+                )
+    return problems
+
+
+def dataset_root(config: Config, dataset: str) -> Path | None:
+    """The folder of a dataset's files, or None where it is generated or made of other datasets."""
+    root = getattr(config.datasets[dataset], "root", None)
+    return None if root is None else Path(config.data_root) / root
