@@ -49,7 +49,7 @@ def test_a_page_without_marks_is_refused() -> None:
 
 
 def test_the_page_names_every_warning_and_every_key_of_the_verdict() -> None:
-    package = Path(config.__file__).parent
+    package = Path(config.__file__).parents[1]
     account = (package / "evaluation/account.py").read_text(encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     document = account.split("def verdict_document")[1].split("\ndef paragraph")[0]

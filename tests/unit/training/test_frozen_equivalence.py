@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from heteroscope.backbones.pooling import FeatureExtractor
 from heteroscope.backbones.registry import build_backbone
 from heteroscope.config import Head
-from heteroscope.embedding.engine import TorchEngine
+from heteroscope.embedding.torch_engine import TorchEngine
 from heteroscope.training import heads
 from heteroscope.training.heads import Batches, Group, train_heads
 
@@ -94,7 +94,7 @@ def test_cached_embeddings_give_the_logits_of_the_frozen_network(
     )
     group = Group(rows=TRAINING, seed=1, stream=2)
     engine = TorchEngine(extractor(), threads=1)
-    features = np.concatenate([engine(pixels[start : start + 16]) for start in range(0, 65, 16)])
+    features = np.concatenate(list(engine.stream(pixels[start : start + 16] for start in range(0, 65, 16))))
     trained = train_heads(features, labels[None], [group], selection=SELECTION, spec=spec, classes=classes, threads=1)
     network, best_epoch = train_whole_network(pixels, labels, group, spec, classes)
     with torch.no_grad():

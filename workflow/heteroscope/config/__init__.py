@@ -7,6 +7,7 @@ the value and what is allowed. A stage receives one entry as JSON and parses it 
 
 from heteroscope.config.base import FUSION as FUSION
 from heteroscope.config.base import NO_AUGMENTATION as NO_AUGMENTATION
+from heteroscope.config.base import Closed as Closed
 from heteroscope.config.base import Condition as Condition
 from heteroscope.config.base import Range as Range
 from heteroscope.config.base import Where as Where

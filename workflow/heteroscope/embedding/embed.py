@@ -28,7 +28,7 @@ EMBEDDING_CODE = (
     "heteroscope.backbones.pooling",
     "heteroscope.backbones.registry",
     "heteroscope.backbones.small_cnn",
-    "heteroscope.embedding.engine",
+    "heteroscope.embedding.torch_engine",
 )
 AUGMENTATION_CODE = ("heteroscope.data.augmentation",)
 
@@ -228,11 +228,9 @@ def _compute(
     """Embed the given rows in batches, with progress."""
     start = time.perf_counter()
     with tqdm(total=len(rows), unit="image", desc="embedding", mininterval=2, disable=not len(rows)) as progress:
-        for batch in _blocks(rows, recipe.spec.batch_size):
-            images = _gather(pixels, pixel_rows[batch])
-            if target.augmentation:
-                images = augment_batch(images, target.augmentation, target.image_id[batch], target.view[batch])
-            values = recipe.engine(images)
+        batches = list(_blocks(rows, recipe.engine.batch_size))
+        images = (_images(batch, target, pixels, pixel_rows) for batch in batches)
+        for batch, values in zip(batches, recipe.engine.stream(images), strict=True):
             if not np.isfinite(values).all():
                 bad = target.image_id[batch][~np.isfinite(values).all(axis=1)][0]
                 raise StoreError(f"the embedding of image {bad} is not finite; check the backbone's weights")
@@ -242,6 +240,14 @@ def _compute(
     if len(rows):
         log.info("%.1f images/s", len(rows) / seconds)
     log.info("%d embeddings computed, %d reused", len(rows), len(features) - len(rows))
+
+
+def _images(batch: np.ndarray, target: Target, pixels: h5py.Dataset, pixel_rows: np.ndarray) -> np.ndarray:
+    """Pixels of a batch of rows, (n, channels, size, size) uint8."""
+    images = _gather(pixels, pixel_rows[batch])
+    if target.augmentation is None:
+        return images
+    return augment_batch(images, target.augmentation, target.image_id[batch], target.view[batch])
 
 
 def _blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

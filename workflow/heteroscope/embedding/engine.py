@@ -1,50 +1,35 @@
-"""Engines turn batches of pixels into embeddings. This one is the reference: torch, float32."""
+"""What the embedding stage asks of an engine: to turn batches of pixels into embeddings, in order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
-import torch
-
-from heteroscope.backbones.pooling import FeatureExtractor
 
 
 class Engine(Protocol):
-    """What the embedding stage asks of an engine.
+    """From pixels to features.
 
     Attributes:
-        name: which engine, resolved; part of a row's key.
-        precision: of its arithmetic, such as "float32"; part of a row's key.
-        device: what it ran on, in words.
+        name: which engine; part of a row's key.
+        precision: of its arithmetic, "float32" or "bfloat16"; part of a row's key.
+        device: what it runs on, in words.
+        batch_size: how many images it wants at a time.
     """
 
     name: str
     precision: str
     device: str
+    batch_size: int
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Embed a batch: pixels (n, channels, size, size) uint8 → features (n, d) float32."""
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Embed batches of at most `batch_size` images, several in flight, and give them back in their order.
+
+        Args:
+            batches: pixels (n, channels, size, size) uint8.
+
+        Returns:
+            Features (n, d) float32, one array a batch.
+        """
         ...
-
-
-class TorchEngine:
-    """The reference: eager torch in float32, on the GPU where there is one."""
-
-    name = "torch"
-    precision = "float32"
-
-    def __init__(self, extractor: FeatureExtractor, *, threads: int) -> None:
-        """Move the extractor to its device; `threads` fixes the CPU's order of summation."""
-        torch.set_num_threads(threads)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._extractor = extractor.eval().to(memory_format=torch.channels_last).to(self._device)
-        self.device = torch.cuda.get_device_name() if self._device.type == "cuda" else "cpu"
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Embed a batch: pixels (n, channels, size, size) uint8 → features (n, d) float32."""
-        batch = torch.from_numpy(pixels).to(self._device).contiguous(memory_format=torch.channels_last)
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
-            features: np.ndarray = self._extractor(batch).cpu().numpy()
-        return features

@@ -26,14 +26,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
     from heteroscope.backbones.weights import read_weights
     from heteroscope.embedding.embed import Recipe, embed, originals, pixels_shape, views
-    from heteroscope.embedding.engine import TorchEngine
+    from heteroscope.embedding.torch_engine import TorchEngine
 
     spec: Backbone = parse(Backbone, args.spec)
     weights = read_weights(args.weights, model=spec.model)
     extractor = FeatureExtractor(weights.network, model=spec.model, pooling=spec.pooling, layer=spec.layer)
     channels, size = pixels_shape(args.pixels)
     width = embedding_width(extractor, channels=channels, size=size)
-    recipe = Recipe(spec, weights.description, weights.sha256, width, TorchEngine(extractor, threads=args.threads))
+    recipe = Recipe(
+        spec,
+        weights.description,
+        weights.sha256,
+        width,
+        TorchEngine(extractor, threads=args.threads, batch_size=spec.batch_size),
+    )
     if args.augmentation is None:
         target = originals(args.pixels)
     else:
