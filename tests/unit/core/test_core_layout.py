@@ -99,7 +99,7 @@ def test_weights(layout: Layout) -> None:
 
 def test_initial_weights_depend_on_nothing_but_their_origin(layout: Layout) -> None:
     wide = layout.weights_spec("wide")
-    assert (wide.layer, wide.batch_size, wide.seed) == (None, 32, 3)
+    assert (wide.layer, wide.batch_size, wide.seed) == (None, None, 3)
     tuned = layout.weights_spec("tuned")
     assert tuned.finetune is not None
     assert (tuned.finetune.initial, tuned.finetune.epochs, tuned.seed) == ("w.pt", config.Finetune().epochs, 5)

@@ -43,7 +43,14 @@ class Backbone(Closed):
     pixels: Identifier = Field(description="id of the decoding that the network sees")
     finetune: Finetune | None = Field(None, description="how the study trains it; only with `weights: trained`")
     seed: Seed = Field(0, description="of random weights")
-    batch_size: Positive = Field(32, description="images a step of embedding")
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="what embeds; auto: torch on a GPU, else openvino where it serves the network, else torch"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="auto: bfloat16 where the hardware has it and the embeddings agree with float32, else float32",
+    )
+    batch_size: Positive | None = Field(None, description="images a step of embedding; null: the engine's own")
 
     @field_validator("model")
     @classmethod

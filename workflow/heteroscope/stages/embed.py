@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         weights.description,
         weights.sha256,
         width,
-        TorchEngine(extractor, threads=args.threads, batch_size=spec.batch_size),
+        TorchEngine(extractor, threads=args.threads, batch_size=spec.batch_size or 32),
     )
     if args.augmentation is None:
         target = originals(args.pixels)
