@@ -40,8 +40,8 @@ def requirements() -> set[str]:
 
 def imported_packages(stage: str) -> set[str]:
     """Top-level names of all modules that a stage's package modules import."""
-    modules = provenance._imported(f"heteroscope.stages.{stage}")
-    return {name.split(".")[0] for module in modules for name in provenance._imports(module)}
+    modules = provenance.imported_modules(f"heteroscope.stages.{stage}")
+    return {name.split(".")[0] for module in modules for name in provenance.imports_of(module)}
 
 
 def rules() -> dict[str, tuple[str, str]]:

@@ -7,11 +7,12 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-PACKAGE = "heteroscope"
 ROOT = Path(__file__).parent
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def digest(*parts: object) -> str:
@@ -31,82 +32,78 @@ def code_digest(module: str) -> str:
     It is taken over the parsed code without docstrings, so that a changed comment, docstring or
     layout changes nothing.
     """
-    return digest({name: _module_digest(name) for name in sorted(_imported(module))})
+    return modules_digest(*imported_modules(module))
 
 
 def modules_digest(*modules: str) -> str:
     """A digest of exactly these package modules, without what they import; for keys of cached rows."""
-    return digest({name: _module_digest(name) for name in sorted(modules)})
+    return digest({name: _code(name).digest for name in sorted(modules)})
 
 
 @cache
-def _imported(module: str) -> frozenset[str]:
-    """The module and every package module reachable from it by import statements."""
+def imported_modules(module: str) -> frozenset[str]:
+    """The module and every package module reachable from it by import statements, in functions or not."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen or _path(name) is None:
+        if name in seen or name not in _paths():
             continue
         seen.add(name)
-        waiting += _imports(name)
+        waiting += imports_of(name)
     return frozenset(seen)
 
 
-def _path(module: str) -> Path | None:
-    if module.split(".")[0] != PACKAGE:
-        return None
-    base = ROOT.joinpath(*module.split(".")[1:])
-    return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)
+def imports_of(module: str) -> tuple[str, ...]:
+    """Names that a package module's import statements may bring in, package or not; not those for types alone."""
+    return _code(module).imports
 
 
-def _imports(module: str) -> list[str]:
-    """Names that a module's import statements may bring in, package or not; imports for types alone do not count."""
-    names: list[str] = []
-    for node in _running_nodes(_parse(module)):
+@dataclass(frozen=True)
+class _Code:
+    """What a module's source says.
+
+    Attributes:
+        imports: see `imports_of`.
+        digest: of the code without docstrings, and of templates beside it.
+    """
+
+    imports: tuple[str, ...]
+    digest: str
+
+
+@cache
+def _code(module: str) -> _Code:
+    path = _paths()[module]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports: list[str] = []
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
+            imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    # templates that stand beside a module are part of what it does
+    templates = [template.read_text(encoding="utf-8") for template in sorted(path.parent.glob("*.j2"))]
+    return _Code(tuple(imports), digest(ast.dump(tree), *templates))
 
 
-def _running_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all nodes below it, without the blocks under `if TYPE_CHECKING:`."""
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all statements below it, without the blocks under `if TYPE_CHECKING:`."""
     yield node
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
-    for child in ast.iter_child_nodes(node):
-        yield from _running_nodes(child)
+    for block in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for child in getattr(node, block, ()):
+            yield from _statements(child)
 
 
 @cache
-def _parse(module: str) -> ast.Module:
-    path = _path(module)
-    assert path is not None, module
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _module_digest(module: str) -> str:
-    tree = ast.parse(ast.unparse(_parse(module)))  # a copy: docstrings are cut out of it
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return digest(ast.dump(tree), *_templates(module))
-
-
-def _templates(module: str) -> list[str]:
-    """The templates that stand beside a module: part of what it does."""
-    path = _path(module)
-    assert path is not None, module
-    return [template.read_text(encoding="utf-8") for template in sorted(path.parent.glob("*.j2"))]
+def _paths() -> dict[str, Path]:
+    """Every module of the package and its file."""
+    files = {path.relative_to(ROOT.parent).with_suffix("").parts: path for path in ROOT.rglob("*.py")}
+    return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for parts, path in files.items()}
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ STAGES = sorted(
 
 
 def forget() -> None:
-    for function in (provenance._imported, provenance._parse, provenance._module_digest):
+    for function in (provenance.imported_modules, provenance._code, provenance._paths):
         function.cache_clear()
 
 
@@ -102,7 +102,7 @@ def test_a_stage_makes_itself_stale(package: Path, before: dict[str, str]) -> No
 def test_imports_for_types_alone_do_not_count(package: Path, before: dict[str, str]) -> None:
     extra = "\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from heteroscope.report import page\n"
     edit(package / "stages/split.py", lambda text: text + extra)
-    assert "heteroscope.report.page" not in provenance._imported("heteroscope.stages.split")
+    assert "heteroscope.report.page" not in provenance.imported_modules("heteroscope.stages.split")
     assert stale(before) == {"split"}
 
 
@@ -134,7 +134,7 @@ def test_the_walk_finds_all_modules_that_python_loads() -> None:
         done = subprocess.run(
             [sys.executable, "-c", code.format(stage)], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
         )
-        assert set(done.stdout.split()) - {"heteroscope.stages"} <= provenance._imported(stage) | {"heteroscope"}
+        assert set(done.stdout.split()) - {"heteroscope.stages"} <= provenance.imported_modules(stage) | {"heteroscope"}
 
 
 def test_digests_are_the_same_anywhere() -> None:

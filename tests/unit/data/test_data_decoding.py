@@ -9,7 +9,7 @@ from PIL import Image
 
 from heteroscope.config import Pixels
 from heteroscope.data.decoding import MAX_PIXELS, ImageError, read_image, to_pixels
-from heteroscope.provenance import _imported
+from heteroscope.provenance import imported_modules
 
 COLOUR = np.random.default_rng(0).integers(0, 256, size=(6, 9, 3), dtype=np.uint8)
 GREY = COLOUR[:, :, 0].copy()
@@ -191,7 +191,7 @@ def test_extreme_shapes_survive(resize: str) -> None:
 
 def test_row_keys_depend_on_no_other_code() -> None:
     # a new key of the configuration must not make every stored pixel stale
-    assert _imported("heteroscope.data.decoding") == {"heteroscope.data.decoding", "heteroscope.errors"}
+    assert imported_modules("heteroscope.data.decoding") == {"heteroscope.data.decoding", "heteroscope.errors"}
 
 
 def test_imports_without_the_configuration() -> None:

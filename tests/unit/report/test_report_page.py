@@ -330,7 +330,7 @@ def test_a_changed_template_changes_the_digest_of_the_stage(tmp_path, monkeypatc
     monkeypatch.setattr(provenance, "ROOT", copy)
 
     def digests() -> dict[str, str]:
-        for cached in (provenance._imported, provenance._parse, provenance._module_digest):
+        for cached in (provenance.imported_modules, provenance._code, provenance._paths):
             cached.cache_clear()
         return {name: provenance.code_digest(f"heteroscope.stages.{name}") for name in ("report", "compare")}
 
