@@ -7,19 +7,21 @@ from typing import Protocol
 
 import numpy as np
 
+from heteroscope.embedding.recipe import Precision
+
 
 class Engine(Protocol):
     """From pixels to features.
 
     Attributes:
         name: which engine; part of a row's key.
-        precision: of its arithmetic, "float32" or "bfloat16"; part of a row's key.
+        precision: of its arithmetic; part of a row's key.
         device: what it runs on, in words.
         batch_size: how many images it wants at a time.
     """
 
     name: str
-    precision: str
+    precision: Precision
     device: str
     batch_size: int
 

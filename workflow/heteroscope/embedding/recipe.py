@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from heteroscope.config import Closed
 from heteroscope.errors import StoreError
 from heteroscope.provenance import file_sha256
-from heteroscope.store import read_json, write_json
+from heteroscope.store import open_h5, read_json, write_json
 
 EngineName = Literal["openvino", "torch"]
 Precision = Literal["float32", "bfloat16"]
@@ -32,6 +32,8 @@ class Recipe(Closed):
         batch_size: images a step; None is the engine's own.
         engine: what computes.
         precision: of its arithmetic.
+        requested_engine: what the configuration asked for when the choice was made.
+        requested_precision: the same of the precision.
         agreement: lowest cosine similarity to torch in float32 over the images compared.
         compared: number of images compared.
         note: why this engine and this precision, in one sentence.
@@ -51,26 +53,33 @@ class Recipe(Closed):
     batch_size: int | None
     engine: EngineName
     precision: Precision
-    agreement: float = Field(le=1.0 + 1e-6)
+    requested_engine: Literal["auto"] | EngineName = "auto"
+    requested_precision: Literal["auto"] | Precision = "auto"
+    agreement: float = Field(ge=-1, le=1)
     compared: int
     note: str
     device: str
     versions: dict[str, str]
 
-    def check_weights(self, weights: Path, recipe: Path) -> None:
-        """Refuse a weights file that this recipe was not made for.
-
-        Args:
-            weights: the weights file.
-            recipe: where this recipe stands, for the message.
+    def check(self, *, pixels: Path, weights: Path) -> None:
+        """Refuse files that this recipe was not made for.
 
         Raises:
-            StoreError: the bytes are others, or there is no such file.
+            StoreError: names the file.
         """
         if not weights.is_file():
             raise StoreError(f"{weights}: no such file; run the workflow again to make it")
         if file_sha256(weights) != self.weights_file_sha256:
-            raise StoreError(f"{recipe}: was made for other weights than {weights}; run the workflow again")
+            raise StoreError(f"{weights}: other weights than the engine was chosen for; run the workflow again")
+        if pixels_shape(pixels) != (self.channels, self.size):
+            raise StoreError(f"{pixels}: images of another form than the engine was chosen for; run the workflow again")
+
+
+def pixels_shape(pixels: Path) -> tuple[int, int]:
+    """Channels and side length of the images of a pixels file."""
+    with open_h5(pixels, "pixels") as file:
+        _, channels, size, _ = file["pixels"].shape
+    return channels, size
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
