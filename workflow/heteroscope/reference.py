@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from heteroscope import config
+from heteroscope.atomic import atomic_path
 from heteroscope.errors import DataError
 from heteroscope.stages.command import run
-from heteroscope.store import atomic_path
 
 BEGIN, END = "<!-- tables of keys: begin -->", "<!-- tables of keys: end -->"
 SECTIONS: list[tuple[str, type[BaseModel]]] = [

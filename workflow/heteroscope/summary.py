@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from heteroscope.atomic import atomic_path
 from heteroscope.stages.command import run
-from heteroscope.store import atomic_path, read_json
+from heteroscope.store import read_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:

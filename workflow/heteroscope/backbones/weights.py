@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from heteroscope.atomic import atomic_path
 from heteroscope.backbones.registry import build_backbone, head_prefix
 from heteroscope.errors import ConfigError, DataError, StoreError
 from heteroscope.model_names import RANDOM, TORCHVISION_MODELS, TORCHVISION_WEIGHTS
 from heteroscope.provenance import file_sha256
-from heteroscope.store import atomic_path
 
 FORMAT_VERSION = 1
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import train_test_split
 
 from heteroscope.config import Split, TestWhere
 from heteroscope.data.conditions import attribute, meets
@@ -195,6 +194,8 @@ def _published(images: pd.DataFrame, spec: Split, label: np.ndarray) -> tuple[np
     Returns:
         (n,) part of every image, and the published order: training rows, then the others.
     """
+    from sklearn.model_selection import train_test_split  # costs more than all else of a split: only for this one
+
     assert spec.shuffle is not None
     assert isinstance(spec.test, float)
     levels = attribute(images, spec.shuffle.by)

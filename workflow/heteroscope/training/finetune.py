@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
 from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
@@ -21,6 +19,7 @@ from heteroscope.backbones.weights import Weights, describe
 from heteroscope.config import Augmentation, Finetune
 from heteroscope.errors import DataError
 from heteroscope.store import open_h5
+from heteroscope.training.lightning import pytorch_lightning as lightning
 from heteroscope.training.pixels import PixelsModule, hold_out, labelled_images
 
 MONITOR = "held_out_loss"
@@ -127,7 +126,7 @@ class Classifier(lightning.LightningModule):
         return kind(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
 
 
-class _Progress(Callback):
+class _Progress(lightning.Callback):
     """Tells the data its epoch, keeps the history, and logs a line an epoch."""
 
     def __init__(self, data: PixelsModule, epochs: int) -> None:
@@ -164,12 +163,13 @@ def _fit(module: Classifier, data: PixelsModule, recipe: Finetune) -> pd.DataFra
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
-        best = ModelCheckpoint(dirpath=folder, monitor=MONITOR, mode="min", save_weights_only=True)
+        best = lightning.callbacks.ModelCheckpoint(dirpath=folder, monitor=MONITOR, mode="min", save_weights_only=True)
+        stopping = lightning.callbacks.EarlyStopping(MONITOR, patience=recipe.patience, check_finite=True)
         trainer = lightning.Trainer(
             accelerator="auto",
             devices=1,
             max_epochs=recipe.epochs,
-            callbacks=[progress, best, EarlyStopping(MONITOR, patience=recipe.patience, check_finite=True)],
+            callbacks=[progress, best, stopping],
             default_root_dir=folder,
             logger=False,
             enable_progress_bar=False,

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -24,6 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from heteroscope.config import Head
 from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
+from heteroscope.training.lightning import pytorch_lightning as lightning
 from heteroscope.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -276,7 +276,9 @@ def _initial(group: Group, outputs: int, size: int) -> np.ndarray:
 
 def _with_ones(features: np.ndarray) -> np.ndarray:
     """Features with a column of ones, whose weight is the bias."""
-    return np.concatenate([features.astype(np.float32), np.ones((len(features), 1), dtype=np.float32)], axis=1)
+    return np.concatenate(
+        [features.astype(np.float32, copy=False), np.ones((len(features), 1), dtype=np.float32)], axis=1
+    )
 
 
 def _logits(weight: Tensor, features: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from heteroscope.config import Augmentation
 from heteroscope.errors import DataError, StoreError
 from heteroscope.store import open_h5, read_strings
+from heteroscope.training.lightning import pytorch_lightning as lightning
 
 
 @dataclass(frozen=True)
