@@ -15,7 +15,7 @@ from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.controls import make_blocks, random_partition
 from heteroscope.evaluation.statistics import permutation_p
 from heteroscope.evaluation.verdict import gains
-from heteroscope.training import arms
+from heteroscope.training import arms, label_arm
 from heteroscope.training.heads import Group, train_heads
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
@@ -231,8 +231,8 @@ def test_any_partition_covers_and_repeats(
 # ---------------------------------------------------------------------------------------- labels
 
 
-def run_labels(samples: Samples, cluster: np.ndarray, head: Head, controls: Controls) -> arms.LabelRuns:
-    return arms.retrain_on_redrawn_labels(samples, cluster, head, controls, threads=1)
+def run_labels(samples: Samples, cluster: np.ndarray, head: Head, controls: Controls) -> label_arm.LabelRuns:
+    return label_arm.retrain_on_redrawn_labels(samples, cluster, head, controls, threads=1)
 
 
 def test_the_first_row_is_the_observation() -> None:

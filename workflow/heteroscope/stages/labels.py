@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from heteroscope.embedding.samples import clusters_of, load_samples
     from heteroscope.evaluation.runs import write_labels
-    from heteroscope.training.arms import retrain_on_redrawn_labels
+    from heteroscope.training.label_arm import retrain_on_redrawn_labels
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
     samples = load_samples(args.embeddings, args.views, args.split)
