@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from heteroscope import config
 from heteroscope.stages.command import fix_threads, parser, run
-from heteroscope.store import read_table, write_json, write_table
 
 if TYPE_CHECKING:
     pass
@@ -33,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.embedding.samples import load_samples
     from heteroscope.figures.partition import partition_figures
     from heteroscope.figures.style import save_figure
+    from heteroscope.store import read_table, write_json, write_table
 
     samples = load_samples(args.embeddings, args.views, args.split)
     logger.info("%d rows of %d values: %s, k = %d", *samples.features.shape, spec.method, spec.k)

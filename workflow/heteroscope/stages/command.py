@@ -45,7 +45,7 @@ def add_arm_arguments(arguments: argparse.ArgumentParser) -> None:
 
 
 def fix_threads(threads: int) -> None:
-    """Give numerical libraries this many threads; call it before they are imported."""
+    """Give numerical libraries this many threads, before they are imported: a stage imports them in `main`."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
     # threads that wait by spinning slow a shared machine down tenfold; no value depends on how they wait

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from heteroscope import config, store
+from heteroscope import config
 from heteroscope.stages.command import fix_threads, parser, run
 
 
@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import pandas as pd
 
+    from heteroscope import store
     from heteroscope.evaluation import account, comparison
     from heteroscope.evaluation.analysis import load_analysis
     from heteroscope.evaluation.attributes import attribute_table

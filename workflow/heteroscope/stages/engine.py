@@ -6,12 +6,14 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heteroscope.config import Backbone, parse
-from heteroscope.embedding.choice import Machine, choose, kept, make_engine
-from heteroscope.embedding.recipe import Recipe, pixels_shape, write_recipe
 from heteroscope.provenance import file_sha256
 from heteroscope.stages.command import fix_threads, parser, run
+
+if TYPE_CHECKING:
+    from heteroscope.embedding.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--output", required=True, type=Path, help="engine.json; may exist")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
+
+    from heteroscope.embedding.choice import Machine, choose, kept, make_engine
+    from heteroscope.embedding.recipe import pixels_shape, write_recipe
+
     spec: Backbone = parse(Backbone, args.spec)
     recipe = kept(args.output, spec, weights=args.weights, shape=pixels_shape(args.pixels))
     if recipe is None:
@@ -40,6 +46,7 @@ def _reference(spec: Backbone, weights: Path, pixels: Path) -> Recipe:
     """The recipe of torch in float32."""
     from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
     from heteroscope.backbones.weights import read_weights
+    from heteroscope.embedding.recipe import Recipe, pixels_shape
 
     read = read_weights(weights, model=spec.model)
     extractor = FeatureExtractor(read.network, model=spec.model, pooling=spec.pooling, layer=spec.layer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from heteroscope import config, store
+from heteroscope import config
 from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
 
 
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
+    from heteroscope import store
     from heteroscope.embedding.samples import load_samples
     from heteroscope.evaluation.baseline import history_table, prediction_table, summary
     from heteroscope.training.arms import train_baseline
