@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("fixed")
 
 @pytest.fixture(scope="session")
 def snakemake() -> Run:
-    """Run the workflow in a folder; `package` is a folder that holds another copy of the package."""
+    """Run the workflow in a folder; `package` is a folder of other Python modules, such as a copy of the package."""
 
     def run(
         folder: Path, config: Mapping[str, Any] | Path | None, *arguments: str, package: Path | None = None
@@ -79,9 +79,12 @@ def unchanged_tiny() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def finished(snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the tiny study was run; tests may only look, or plan."""
+    """The folder in which the tiny study was run; tests may only look, or plan.
+
+    `imports` in it lists the modules that the jobs of every stage loaded.
+    """
     folder = tmp_path_factory.mktemp("finished")
-    done = snakemake(folder, tiny_config(), "--cores", "2")
+    done = snakemake(folder, tiny_config(), "--cores", "2", package=ROOT / "tests/recorder")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
