@@ -1,253 +1,123 @@
-"""Writing embeddings row by row: known rows are copied, only the rest is computed."""
+"""Writing embeddings: rows that stand in a file already are copied, only the rest is computed."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
-from heteroscope.config import Augmentation, Backbone, dump
-from heteroscope.data.augmentation import augment_batch
+from heteroscope.config import dump
 from heteroscope.embedding.engine import Engine
+from heteroscope.embedding.journal import Journal, JournalRows, left_behind, new_journal
+from heteroscope.embedding.keys import Target, row_keys
+from heteroscope.embedding.known import KnownRows, OlderFile
+from heteroscope.embedding.reading import PixelRows
+from heteroscope.embedding.recipe import Recipe
 from heteroscope.errors import StoreError
-from heteroscope.provenance import digest, modules_digest, versions
-from heteroscope.store import create_h5, open_h5, read_strings, write_digest, write_strings
+from heteroscope.store import create_h5, write_digest, write_strings
 
-BLOCK_BYTES = 2**20  # of features: a chunk of the file, and what is copied at a time
-
-# what a row's values pass through, from pixels to features; a test follows them
-EMBEDDING_CODE = (
-    "heteroscope.backbones.pooling",
-    "heteroscope.backbones.registry",
-    "heteroscope.backbones.small_cnn",
-    "heteroscope.embedding.torch_engine",
-)
-AUGMENTATION_CODE = ("heteroscope.data.augmentation",)
+CHUNK_BYTES = 2**16  # of features: small, so that rows in another order cost little to find
+CHUNKS_AT_ONCE = 16  # that are copied
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Target:
-    """What is embedded: originals, or augmented views of training images.
-
-    Attributes:
-        image_id: (n,) str, in the order of the file to be written.
-        view: (n,) int, 0 for originals.
-        augmentation: how views are made; None for originals.
-    """
-
-    image_id: np.ndarray
-    view: np.ndarray
-    augmentation: Augmentation | None = None
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the file."""
-        return "views" if self.augmentation else "embeddings"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything but the pixels that decides an embedding's values.
-
-    Attributes:
-        spec: the backbone.
-        weights: what the weights are, in words.
-        weights_sha256: of the tensors.
-        width: number of values of one embedding.
-        engine: from pixels to features.
-    """
-
-    spec: Backbone
-    weights: str
-    weights_sha256: str
-    width: int
-    engine: Engine
-
-
-def pixels_shape(pixels: Path) -> tuple[int, int]:
-    """Channels and side length of the images of a pixels file."""
-    with open_h5(pixels, "pixels") as file:
-        _, channels, size, _ = file["pixels"].shape
-    return channels, size
-
-
-def originals(pixels: Path) -> Target:
-    """Every image of a pixels file, as it is."""
-    with open_h5(pixels, "pixels") as file:
-        image_id = read_strings(file, "image_id")
-    return Target(image_id, np.zeros(len(image_id), dtype=np.int64))
-
-
-def views(rows: pd.DataFrame, augmentation: Augmentation) -> Target:
-    """Augmented copies, from columns image_id and view."""
-    image_id = rows["image_id"].to_numpy(dtype=object)
-    return Target(image_id, rows["view"].to_numpy(dtype=np.int64), augmentation)
-
-
-def embed(target: Target, recipe: Recipe, *, pixels: Path, output: Path, reuse: Sequence[Path] = ()) -> None:
+def embed(
+    target: Target,
+    recipe: Recipe,
+    engine_factory: Callable[[], Engine],
+    *,
+    pixels: Path,
+    output: Path,
+    reuse: Sequence[Path] = (),
+    workers: int = 2,
+) -> None:
     """Write an embeddings or views file and its digest file.
 
-    Rows whose key stands in the old file at `output`, or in one of the `reuse` files, are copied;
-    a damaged old file is logged, and its rows are computed anew. Memory does not grow with the
-    number of rows.
+    Rows whose key stands in the old file at `output`, in one of the `reuse` files, or in the journal
+    of a run that was killed, are copied; damaged rows are logged and computed anew. Memory holds ids,
+    keys and a few batches of pixels, however many rows there are.
 
     Args:
         target: which images and views.
         recipe: how they are embedded.
+        engine_factory: makes the engine of the recipe; called only if a row must be computed.
         pixels: the pixels file.
         output: the file to write; it may exist.
-        reuse: further embeddings or views files whose rows may be copied.
+        reuse: further embeddings or views files whose rows may be copied; those that do not exist are ignored.
+        workers: threads that read and augment; no part of the result.
 
     Raises:
-        StoreError: the pixels file is damaged or misses an image.
+        StoreError: the pixels file is damaged or misses an image, or an embedding is not finite.
     """
-    with open_h5(pixels, "pixels") as source:
-        rows, pixel_keys = _pixel_rows(source, target.image_id, pixels)
-        keys = _keys(pixel_keys, target, recipe)
-        attributes = _attributes(recipe, target, preprocessing=str(source.attrs["spec"]))
-        with create_h5(output, target.encoding, attributes) as file:
-            features = _create(file, target, keys, recipe.width)
-            pending = np.ones(len(keys), dtype=bool)
-            for old in dict.fromkeys([output, *reuse]):
-                _copy_known(old, target.encoding, keys, features, pending)
-            compute = np.flatnonzero(pending)
-            _compute(compute, features, target, recipe, source["pixels"], rows)
-            file.attrs["computed"] = len(compute)
-            file.attrs["reused"] = len(keys) - len(compute)
-    write_digest(output, keys)
+    images = PixelRows(pixels, target)
+    keys = row_keys(images.keys, target, recipe)
+    with ExitStack() as stack:
+        known = KnownRows(keys)
+        for path in dict.fromkeys([output, *reuse]):
+            older = OlderFile.open(path, target.encoding, recipe.width, stack)
+            if older:
+                known.add(older)
+        journals = left_behind(output, recipe.width, stack)
+        for rows in journals:
+            known.add(rows)
+        compute = _distinct(keys, known.missing())
+        if len(compute):
+            journal = stack.enter_context(new_journal(output, recipe.width))
+            _compute(compute, keys, images, engine_factory(), journal, workers)
+            journals.append(JournalRows(journal.path, journal.file, recipe.width))
+            known.add(journals[-1])
+        counts = {"computed": len(compute), "reused": len(keys) - len(compute)}
+        log.info("%d embeddings computed, %d reused", *counts.values())
+        with create_h5(output, target.encoding, _origin(recipe, target, images.preprocessing) | counts) as file:
+            _write(file, target, keys, known, recipe.width)
+    write_digest(output, [key.decode() for key in keys])
+    for rows in journals:
+        rows.path.unlink(missing_ok=True)
 
 
-# --------------------------------------------------------------------------------- keys and origin
-
-
-def _pixel_rows(source: h5py.File, image_id: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Row number and key in the pixels file of each image."""
-    row_of = {name: row for row, name in enumerate(read_strings(source, "image_id"))}
-    keys = read_strings(source, "key")
-    try:
-        rows = np.array([row_of[name] for name in image_id], dtype=np.int64)
-    except KeyError as error:
-        raise StoreError(f"{path}: has no image {error}; run the workflow again to make it anew") from None
-    return rows, keys[rows]
-
-
-def _keys(pixel_keys: np.ndarray, target: Target, recipe: Recipe) -> list[str]:
-    """Key of each row: a digest of all that its values depend on.
-
-    Copies of one image share their pixels' key; a view is drawn by the image's id as well.
-    """
-    code = EMBEDDING_CODE + (AUGMENTATION_CODE if target.augmentation else ())
-    spec, engine = recipe.spec, recipe.engine
-    common = digest(
-        [spec.model, recipe.weights_sha256, spec.pooling, spec.layer, engine.name, engine.precision],
-        dump(target.augmentation),
-        modules_digest(*code),
-    )
-    drawn_by = target.image_id if target.augmentation else [""] * len(pixel_keys)
-    rows = zip(pixel_keys, drawn_by, target.view, strict=True)
-    return [digest(key, image_id, int(view), common) for key, image_id, view in rows]
-
-
-def _attributes(recipe: Recipe, target: Target, *, preprocessing: str) -> dict[str, Any]:
-    spec = recipe.spec
-    return {
-        "model": spec.model,
-        "weights": recipe.weights,
-        "weights_sha256": recipe.weights_sha256,
-        "pooling": f"{spec.layer or 'last'} ({spec.pooling})",
+def _origin(recipe: Recipe, target: Target, preprocessing: str) -> dict[str, Any]:
+    """Attributes of the file: what its values stand on."""
+    kept = ("model", "weights", "weights_sha256", "engine", "precision", "agreement", "compared", "device", "versions")
+    return recipe.model_dump(include=set(kept)) | {
+        "pooling": f"{recipe.layer or 'last'} ({recipe.pooling})",
         "preprocessing": preprocessing,
         "augmentation": dump(target.augmentation),
-        "engine": recipe.engine.name,
-        "precision": recipe.engine.precision,
-        "device": recipe.engine.device,
-        "agreement": 1.0,  # the reference agrees with itself
-        "versions": versions("heteroscope", "torch", "torchvision", "numpy"),
     }
 
 
-# ----------------------------------------------------------------------------------------- writing
-
-
-def _create(file: h5py.File, target: Target, keys: list[str], width: int) -> h5py.Dataset:
-    """The datasets of the file; features are still empty."""
-    count = len(keys)
-    write_strings(file, "image_id", target.image_id.tolist())
-    write_strings(file, "key", keys)
-    if target.augmentation:
-        file.create_dataset("view", data=target.view)
-    chunk = (max(1, min(count, _block(width))), width)
-    return file.create_dataset("features", (count, width), dtype="float32", chunks=chunk, fletcher32=True)
-
-
-def _block(width: int) -> int:
-    """Rows that make up one block."""
-    return max(1, BLOCK_BYTES // (4 * width))
-
-
-def _copy_known(path: Path, encoding: str, keys: list[str], features: h5py.Dataset, pending: np.ndarray) -> None:
-    """Copy rows whose key an old file knows, and strike them off `pending`."""
-    if not path.is_file():
-        return
-    try:
-        with open_h5(path, encoding) as old:
-            old_keys = read_strings(old, "key")
-            row_of = {key: row for row, key in enumerate(old_keys)}
-            known = np.array([row for row in np.flatnonzero(pending) if keys[row] in row_of], dtype=np.int64)
-            if not len(known) or old["features"].shape != (len(old_keys), features.shape[1]):
-                return
-            for block in _blocks(known, _block(features.shape[1])):
-                old_rows = np.array([row_of[keys[row]] for row in block])
-                try:
-                    features[block] = _gather(old["features"], old_rows)
-                except OSError as error:
-                    log.warning("%s: damaged (%s); %d of its rows are computed anew", path, error, len(block))
-                    continue
-                pending[block] = False
-    except StoreError as error:
-        log.warning("%s; its rows are computed anew", error)
+def _distinct(keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The first of the given rows with each key, in their order: copies of an image are embedded once."""
+    return rows[np.sort(np.unique(keys[rows], return_index=True)[1])]
 
 
 def _compute(
     rows: np.ndarray,
-    features: h5py.Dataset,
-    target: Target,
-    recipe: Recipe,
-    pixels: h5py.Dataset,
-    pixel_rows: np.ndarray,
+    keys: np.ndarray,
+    images: PixelRows,
+    engine: Engine,
+    journal: Journal,
+    workers: int,
 ) -> None:
-    """Embed the given rows in batches, with progress."""
+    """Embed the given rows in batches, with progress, and keep each in the journal at once."""
     start = time.perf_counter()
-    with tqdm(total=len(rows), unit="image", desc="embedding", mininterval=2, disable=not len(rows)) as progress:
-        batches = list(_blocks(rows, recipe.engine.batch_size))
-        images = (_images(batch, target, pixels, pixel_rows) for batch in batches)
-        for batch, values in zip(batches, recipe.engine.stream(images), strict=True):
-            if not np.isfinite(values).all():
-                bad = target.image_id[batch][~np.isfinite(values).all(axis=1)][0]
+    pixels = images.batches(_blocks(rows, engine.batch_size), batch_size=engine.batch_size, workers=workers)
+    with closing(pixels), tqdm(total=len(rows), unit="image", desc="embedding", mininterval=2) as progress:
+        for batch, features in zip(_blocks(rows, engine.batch_size), engine.stream(pixels), strict=True):
+            finite = np.isfinite(features).all(axis=1)
+            if not finite.all():
+                bad = images.target.image_id[batch][~finite][0]
                 raise StoreError(f"the embedding of image {bad} is not finite; check the backbone's weights")
-            features[batch] = values
+            journal.append(keys[batch], features)
             progress.update(len(batch))
-    seconds = max(time.perf_counter() - start, 1e-9)
-    if len(rows):
-        log.info("%.1f images/s", len(rows) / seconds)
-    log.info("%d embeddings computed, %d reused", len(rows), len(features) - len(rows))
-
-
-def _images(batch: np.ndarray, target: Target, pixels: h5py.Dataset, pixel_rows: np.ndarray) -> np.ndarray:
-    """Pixels of a batch of rows, (n, channels, size, size) uint8."""
-    images = _gather(pixels, pixel_rows[batch])
-    if target.augmentation is None:
-        return images
-    return augment_batch(images, target.augmentation, target.image_id[batch], target.view[batch])
+    log.info("%.1f images/s", len(rows) / (time.perf_counter() - start))
 
 
 def _blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -256,8 +126,23 @@ def _blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield rows[start : start + size]
 
 
-def _gather(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
-    """Rows of a dataset in any order, repeated ones too; HDF5 itself wants them increasing."""
-    distinct, place = np.unique(rows, return_inverse=True)
-    gathered: np.ndarray = dataset[distinct][place]
-    return gathered
+def _write(file: h5py.File, target: Target, keys: np.ndarray, known: KnownRows, width: int) -> None:
+    """Write the datasets, features a block of whole chunks at a time."""
+    count = len(keys)
+    write_strings(file, "image_id", target.image_id.tolist())
+    file.create_dataset("key", data=keys)
+    if target.augmentation:
+        file.create_dataset("view", data=target.view)
+    chunk = max(1, min(count, CHUNK_BYTES // (4 * width)))
+    features = file.create_dataset(
+        "features",
+        (count, width),
+        dtype="float32",
+        chunks=(chunk, width),
+        maxshape=(None, width),  # a shard may have no row, and a chunk never has none
+        fletcher32=True,
+    )
+    block = chunk * CHUNKS_AT_ONCE
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        features[start:stop] = known.read(start, stop, width)
