@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +94,45 @@ def digest_path(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Rows of an embedding, one an image and view.
+    """Rows of an embedding, one an image and view; features stay in their files until they are read.
 
     Attributes:
-        features: (n, d) float32.
         image_id: (n,) str.
         view: (n,) int, 0 for originals.
         attributes: of the file, or of every part of a fusion joined by " + ".
+        parts: the file, or those of a fusion in order.
     """
 
-    features: np.ndarray
     image_id: np.ndarray
     view: np.ndarray
     attributes: dict[str, Any]
+    parts: tuple[EmbeddingFile, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of values of a row."""
+        return sum(part.width for part in self.parts)
+
+    @property
+    def features(self) -> np.ndarray:
+        """(n, width) float32, all rows, read anew."""
+        return self.read(np.arange(len(self.image_id)))
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Features (m, width) float32 of (m,) row numbers in any order.
+
+        Raises:
+            StoreError: a file is damaged, or an embedding is not finite; it names the image.
+        """
+        columns = [part.read(rows) for part in self.parts]
+        for part, values in zip(self.parts, columns, strict=True):
+            if not np.isfinite(values).all():
+                bad = self.image_id[rows[~np.isfinite(values).all(axis=1)][0]]
+                raise StoreError(
+                    f"{part.path}: the embedding of image {bad} is not finite; check the backbone's weights and run"
+                    " the workflow again"
+                )
+        return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
     def rows(self, image_id: Sequence[str], view: Sequence[int] | int = 0) -> np.ndarray:
         """Row numbers of (image_id, view) pairs.
@@ -119,11 +145,48 @@ class Embeddings:
         try:
             return np.array([known[pair] for pair in zip(image_id, views, strict=True)], dtype=np.int64)
         except KeyError as error:
-            raise StoreError(f"no embedding of image and view {error}; run the workflow again") from None
+            raise StoreError(
+                f"{self.parts[0].path}: no embedding of image and view {error}; run the workflow again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    """One file of an embedding.
+
+    Attributes:
+        path: where it stands.
+        encoding: `embeddings` or `views`.
+        width: number of values of a row.
+        place: (n,) int, the row of the file that holds each row of the embedding.
+    """
+
+    path: Path
+    encoding: str
+    width: int
+    place: np.ndarray
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Features (m, width) float32 of (m,) rows of the embedding.
+
+        The file is read in slices of at most m rows: h5py picks single rows a hundred times slower.
+        """
+        values = np.empty((len(rows), self.width), dtype=np.float32)
+        order = np.argsort(self.place[rows], kind="stable")
+        place = self.place[rows][order]
+        with open_h5(self.path, self.encoding) as file:
+            begin = 0
+            while begin < len(place):
+                first = place[begin]
+                end = int(np.searchsorted(place, first + len(place)))
+                part = file["features"][first : place[end - 1] + 1]
+                values[order[begin:end]] = part[place[begin:end] - first]
+                begin = end
+        return values
 
 
 def read_embeddings(paths: Sequence[Path], encoding: str = "embeddings") -> Embeddings:
-    """One embedding, or the fusion of several: features side by side, rows matched by image and view.
+    """The rows of one embedding, or of the fusion of several: features side by side, matched by image and view.
 
     Args:
         paths: files of the same images; the first gives the order of rows.
@@ -132,30 +195,25 @@ def read_embeddings(paths: Sequence[Path], encoding: str = "embeddings") -> Embe
     Raises:
         StoreError: a file is damaged, or misses a row of the first one.
     """
-    parts = [_read_one(path, encoding) for path in paths]
+    parts = [_read_rows(path, encoding) for path in paths]
     first = parts[0]
     if len(parts) == 1:
         return first
-    columns = [part.features[part.rows(list(first.image_id), list(first.view))] for part in parts]
+    files = [replace(part.parts[0], place=part.rows(list(first.image_id), list(first.view))) for part in parts]
     names = {name for part in parts for name in part.attributes}
     attributes = {name: " + ".join(str(part.attributes.get(name, "–")) for part in parts) for name in sorted(names)}
-    return Embeddings(np.concatenate(columns, axis=1), first.image_id, first.view, attributes)
+    return Embeddings(first.image_id, first.view, attributes, tuple(files))
 
 
-def _read_one(path: Path, encoding: str) -> Embeddings:
+def _read_rows(path: Path, encoding: str) -> Embeddings:
     with open_h5(path, encoding) as file:
         image_id = read_strings(file, "image_id")
         view = file["view"][:].astype(np.int64) if "view" in file else np.zeros(len(image_id), dtype=np.int64)
-        features = file["features"][:]
+        count, width = file["features"].shape
         attributes = dict(file.attrs)
-    if len(features) != len(image_id):
-        raise StoreError(
-            f"{path}: {len(features)} rows of features, {len(image_id)} of image_id; delete it and run again"
-        )
-    if not np.isfinite(features).all():
-        row = int(np.argwhere(~np.isfinite(features).all(axis=1))[0, 0])
-        raise StoreError(f"{path}: the embedding of image {image_id[row]} is not finite; check the backbone's weights")
-    return Embeddings(features, image_id, view, attributes)
+    if count != len(image_id):
+        raise StoreError(f"{path}: {count} rows of features, {len(image_id)} of image_id; delete it and run again")
+    return Embeddings(image_id, view, attributes, (EmbeddingFile(path, encoding, width, np.arange(count)),))
 
 
 # ----------------------------------------------------------------------------------------- tables

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from heteroscope.clustering import quality
 from heteroscope.clustering.quality import cluster_contents, silhouette
 
 
@@ -25,22 +24,12 @@ def loop_silhouette(points, labels):
 
 def test_silhouette_equals_its_definition():
     points, labels = rows_and_labels()
-    assert silhouette(points, labels, seed=0) == pytest.approx(loop_silhouette(points.astype(float), labels), rel=1e-5)
-
-
-def test_above_the_limit_a_seeded_sample_stands_for_all(monkeypatch):
-    points, labels = rows_and_labels()
-    monkeypatch.setattr(quality, "SILHOUETTE_ROWS", 20)
-    first = silhouette(points, labels, seed=1)
-    assert first == silhouette(points, labels, seed=1)
-    assert first != silhouette(points, labels, seed=2)
-    drawn = np.random.default_rng(1).choice(28, 20, replace=False)
-    assert first == pytest.approx(loop_silhouette(points[drawn].astype(float), labels[drawn]), rel=1e-5)
+    assert silhouette(points, labels) == pytest.approx(loop_silhouette(points.astype(float), labels), rel=1e-5)
 
 
 @pytest.mark.parametrize("labels", [np.zeros(28, int), np.arange(28)])
 def test_a_silhouette_that_is_not_defined_is_none(labels):
-    assert silhouette(rows_and_labels()[0], labels, seed=0) is None
+    assert silhouette(rows_and_labels()[0], labels) is None
 
 
 def test_contents_count_every_row_once():

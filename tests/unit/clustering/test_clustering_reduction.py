@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from heteroscope.clustering.reduction import fit_reduction, fit_rule_basis
+from heteroscope.clustering import reduction
+from heteroscope.clustering.reduction import Reducer
 from heteroscope.config import Reduction
 from heteroscope.errors import DataError
+
+
+def fit_reduction(train: np.ndarray, spec: Reduction, seed: int) -> Reducer:
+    """Every row trains."""
+    return reduction.fit_reduction(train, np.arange(len(train)), spec, seed)
 
 
 def features(rows=40, columns=12, seed=0):
@@ -72,4 +78,4 @@ def test_more_components_than_the_training_rows_span_are_refused(rows, columns, 
 
 @pytest.mark.parametrize(("rows", "columns", "expected"), [(80, 60, 50), (20, 60, 19), (80, 7, 7)])
 def test_the_rule_basis_is_as_large_as_the_rows_allow_up_to_fifty(rows, columns, expected):
-    assert fit_rule_basis(features(rows, columns), seed=0).dimensions == expected
+    assert reduction.fit_rule_basis(features(rows, columns), np.arange(rows), seed=0).dimensions == expected

@@ -106,7 +106,7 @@ def test_strings(tmp_path: Path, names: list[str]) -> None:
 
 def refused(path: Path, encoding: str = "embeddings") -> str:
     with pytest.raises(StoreError) as caught:
-        store.read_embeddings([path], encoding)
+        _ = store.read_embeddings([path], encoding).features
     assert str(path) in str(caught.value)
     assert "run" in str(caught.value), "no remedy is named"
     return str(caught.value)
@@ -162,7 +162,7 @@ def test_features_that_are_not_finite_name_the_image(tmp_path: Path, features: n
         features[3, 7] = value
         path = write(tmp_path / "e.h5", features, [*"abcdef"])
         with pytest.raises(StoreError, match=r"e\.h5: the embedding of image d is not finite"):
-            store.read_embeddings([path])
+            _ = store.read_embeddings([path]).features
 
 
 def test_rows_and_names_of_different_number(tmp_path: Path, features: np.ndarray) -> None:
@@ -174,6 +174,8 @@ def test_a_fusion_matches_rows_by_image(tmp_path: Path, features: np.ndarray) ->
     second = write(tmp_path / "b.h5", 10 + features[::-1], [*"fedcba"])
     found = store.read_embeddings([first, second])
     np.testing.assert_array_equal(found.features, np.hstack([features, 10 + features]))
+    np.testing.assert_array_equal(found.read(np.array([4, 0, 4])), np.hstack([features, 10 + features])[[4, 0, 4]])
+    assert found.width == 2 * features.shape[1]
     assert found.attributes["model"] == "resnet18 + resnet18"
     with pytest.raises(StoreError, match="'c'"):
         store.read_embeddings([first, write(tmp_path / "c.h5", features[:5], [*"abdef"])])

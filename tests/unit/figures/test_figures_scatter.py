@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgba
 
-from heteroscope.figures import scatter
 from heteroscope.figures.scatter import (
     Panel,
     attribute_panels,
@@ -12,7 +11,6 @@ from heteroscope.figures.scatter import (
     label_panel,
     scatter_figure,
     umap_layout,
-    umap_rows,
 )
 from heteroscope.figures.style import MISSING, colors
 
@@ -90,12 +88,3 @@ def test_umap_repeats_and_keeps_blobs_apart():
     gap = np.linalg.norm(first[:, None] - first, axis=2)
     same = blob[:, None] == blob
     assert gap[~same].min() > np.median(gap[same])
-
-
-def test_umap_runs_on_a_sample_of_many_rows(monkeypatch):
-    monkeypatch.setattr(scatter, "UMAP_ROWS", 10)
-    assert umap_rows(10, seed=0).tolist() == list(range(10))
-    rows = umap_rows(100, seed=0)
-    assert len(set(rows.tolist())) == 10
-    assert rows.tolist() == sorted(rows.tolist())
-    np.testing.assert_array_equal(rows, umap_rows(100, seed=0))

@@ -7,20 +7,15 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import silhouette_score
 
-SILHOUETTE_ROWS = 5000
+SILHOUETTE_ROWS = 5000  # above it silhouettes are of that many rows: they compare all pairs
 
 
-def silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
+def silhouette(points: np.ndarray, labels: np.ndarray) -> float | None:
     """The mean silhouette of (n, d) points under (n,) labels.
-
-    Above `SILHOUETTE_ROWS` rows it is taken over that many, drawn without replacement by the seed.
 
     Returns:
         None where it is not defined: one label alone, or a label for every row.
     """
-    if len(points) > SILHOUETTE_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(points), SILHOUETTE_ROWS, replace=False))
-        points, labels = points[rows], labels[rows]
     if not 2 <= len(np.unique(labels)) < len(points):
         return None
     return float(silhouette_score(points, labels))

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from heteroscope.embedding.blocks import FeatureBlocks, Matrix, is_large, row_blocks
 from heteroscope.errors import StoreError
 from heteroscope.store import read_embeddings, read_table
 
 PARTS = ("train", "validation", "test")
+COLUMN_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Samples:
     """Training, validation and test rows: originals in the split's order, then the views of training images.
 
     Attributes:
-        features: (n, d) float32.
+        features: (n, d) float32, in memory or left in their files.
         image_id: (n,) str.
         view: (n,) int, 0 for originals.
         part: (n,) str: train, validation or test.
@@ -30,7 +32,7 @@ class Samples:
         embedding: attributes of the embedding (model, weights, engine, precision …).
     """
 
-    features: np.ndarray
+    features: Matrix
     image_id: np.ndarray
     view: np.ndarray
     part: np.ndarray
@@ -43,21 +45,44 @@ class Samples:
         """Row numbers of a part of the split."""
         return np.flatnonzero(self.part == part)
 
+    def in_memory(self) -> np.ndarray:
+        """All features, (n, d) float32, as a head needs them."""
+        return self.features.in_memory() if isinstance(self.features, FeatureBlocks) else self.features
+
     def standardized(self) -> Samples:
         """The same rows with every feature of mean 0 and spread 1 over the original training images."""
-        train = self.features[(self.part == "train") & (self.view == 0)]
-        mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+        features = self.in_memory()
+        train = np.flatnonzero((self.part == "train") & (self.view == 0))
+        mean, spread = _moments(features, train)
         spread[spread < 1e-8 * max(spread.max(), 1e-30)] = 1.0  # a constant feature stays constant
-        return replace(self, features=((self.features - mean) / spread).astype(np.float32))
+        scaled = np.empty_like(features)
+        for rows in row_blocks(features, np.arange(len(features))):
+            scaled[rows] = (features[rows] - mean) / spread
+        return replace(self, features=scaled)
 
     def __len__(self) -> int:
         return len(self.image_id)
 
 
-def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path) -> Samples:
+def _moments(features: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of every column over some rows, (d,) float64 each; few columns at a time, for their copies."""
+    mean, spread = np.empty(features.shape[1]), np.empty(features.shape[1])
+    for columns in np.array_split(np.arange(len(mean)), -(-len(mean) // COLUMN_BLOCK)):
+        part = features[rows, columns[0] : columns[-1] + 1]
+        mean[columns], spread[columns] = part.mean(axis=0, dtype=np.float64), part.std(axis=0, dtype=np.float64)
+    return mean, spread
+
+
+def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path, *, in_memory: bool = True) -> Samples:
     """Join embeddings (several files: a fusion) and their views with a split.
 
     Images of the backbone's own share B are left out.
+
+    Args:
+        embeddings: embeddings.h5; several are a fusion.
+        views: views.h5 of each, in the same order, or none.
+        split: split.parquet.
+        in_memory: read all features; else those of more than `IN_MEMORY_VALUES` values stay in their files.
 
     Raises:
         StoreError: a file is damaged, misses an image of the split, or holds views of one that does not train.
@@ -66,7 +91,7 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path)
     classes = table[["label", "class"]].drop_duplicates().sort_values("label")["class"]
     table = table[table["part"].isin(PARTS)].reset_index(drop=True)
     originals = read_embeddings(embeddings)
-    features = [originals.features[originals.rows(table["image_id"].tolist())]]
+    strips = [(originals, originals.rows(table["image_id"].tolist()))]
     rows = [table.assign(view=0)]
     if views:
         copies = read_embeddings(views, "views")
@@ -79,11 +104,12 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path)
                 f" {split}; delete it and run the workflow again"
             )
         joined = frame.merge(order, on="image_id").sort_values(["order", "view"], kind="stable")
-        features.append(copies.features[joined["row"].to_numpy()])
+        strips.append((copies, joined["row"].to_numpy()))
         rows.append(joined)
     whole = pd.concat(rows, ignore_index=True)
+    features = FeatureBlocks(strips)
     return Samples(
-        features=np.concatenate(features),
+        features=features.in_memory() if in_memory or not is_large(features.shape) else features,
         image_id=whole["image_id"].to_numpy(dtype=object),
         view=whole["view"].to_numpy(dtype=np.int64),
         part=whole["part"].to_numpy(dtype=object),

@@ -13,7 +13,6 @@ from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 
 from heteroscope.figures.style import HEAT, INK, NEUTRAL, WIDTH, colors, label_colors, roomy, styled
 
-DENDROGRAM_ROWS = 5000
 DENDROGRAM_LEAVES = 30
 PURITY = 0.8
 SHEET_COLUMNS = 8
@@ -82,7 +81,7 @@ def _three_digits(value: float) -> str:
 
 @styled
 def dendrogram_figure(
-    points: np.ndarray, cluster: np.ndarray, k: int, label: np.ndarray, class_names: list[str], *, seed: int
+    points: np.ndarray, cluster: np.ndarray, k: int, label: np.ndarray, class_names: list[str], *, of: int
 ) -> Figure:
     """The top of the Ward tree of training rows, with what each branch holds.
 
@@ -90,18 +89,14 @@ def dendrogram_figure(
     its number of rows and its shares of clusters and labels.
 
     Args:
-        points: (n, d) training rows in the space that was clustered.
+        points: (n, d) training rows, or a sample of them, in the space that was clustered.
         cluster: (n,) int, below k.
         k: number of clusters.
         label: (n,) int, an index into `class_names`.
         class_names: in order.
-        seed: of the rows that are drawn where there are more than `DENDROGRAM_ROWS`.
+        of: number of all training rows.
     """
-    note = f"{len(points)} training rows"
-    if len(points) > DENDROGRAM_ROWS:
-        note = f"{DENDROGRAM_ROWS} of {note}, drawn at random"
-        rows = np.sort(np.random.default_rng(seed).choice(len(points), DENDROGRAM_ROWS, replace=False))
-        points, cluster, label = points[rows], cluster[rows], label[rows]
+    note = f"{of} training rows" if len(points) == of else f"{len(points)} of {of} training rows, drawn at random"
     tree = linkage(points, "ward")
     members = _members(tree)
     palette = colors(k)

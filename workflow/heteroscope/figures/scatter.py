@@ -22,7 +22,6 @@ MOST_LEVELS = 8
 MOST_LETTERS = 18
 PANEL_INCHES = 3.3
 LARGEST_POINT = 26  # square points (of 1/72 inch)
-UMAP_ROWS = 5000
 UMAP_NEIGHBOURS = 15
 
 
@@ -82,13 +81,6 @@ def _attribute_panel(title: str, column: pd.Series) -> Panel | None:
         codes[(codes < 0) & column.notna().to_numpy()] = len(named)
         named = [*named, f"{len(frequent) - len(named)} others"]
     return Panel(title, codes, named, colors(len(named)))
-
-
-def umap_rows(rows: int, seed: int) -> np.ndarray:
-    """The row numbers that UMAP is run on: all, or `UMAP_ROWS` drawn without replacement."""
-    if rows <= UMAP_ROWS:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, UMAP_ROWS, replace=False))
 
 
 def umap_layout(points: np.ndarray, seed: int) -> np.ndarray:

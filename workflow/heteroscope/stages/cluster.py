@@ -6,13 +6,9 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from heteroscope import config
 from heteroscope.stages.command import fix_threads, parser, run
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +25,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         partition_samples,
         quality_summary,
     )
+    from heteroscope.embedding.blocks import IN_MEMORY_VALUES
     from heteroscope.embedding.samples import load_samples
     from heteroscope.figures.partition import partition_figures
     from heteroscope.figures.style import save_figure
     from heteroscope.store import read_table, write_json, write_table
 
-    samples = load_samples(args.embeddings, args.views, args.split)
+    samples = load_samples(args.embeddings, args.views, args.split, in_memory=False)
     logger.info("%d rows of %d values: %s, k = %d", *samples.features.shape, spec.method, spec.k)
     partition = partition_samples(samples, spec)
+    for sentence in partition.approximate:
+        logger.info("more than %d values: %s", IN_MEMORY_VALUES, sentence)
     logger.info("training rows a cluster: %s", ", ".join(str(size) for size in partition.clusters.sizes))
     assignments = assignments_table(samples, partition)
     distances = distance_table(samples, partition)

@@ -90,7 +90,7 @@ def train_stack(
 ) -> TrainedHeads:
     """Heads for every group and every labelling (members, n) of all rows; see `train_heads`."""
     return train_heads(
-        samples.features,
+        samples.in_memory(),
         labels,
         groups,
         selection=selection,
