@@ -61,6 +61,7 @@ def analysis() -> Analysis:
         labels=_labels(generator, test["cluster"].to_numpy()),
         class_names=["normal", "disease"],
         summary={"weights": "trained (sha256 0123abcd)", "selection": "validation", "optimistic": False},
+        approximate=[],
     )
 
 
@@ -84,6 +85,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
     write_table(analysis.assignments, folder / "assignments.parquet")
     write_table(analysis.distances, folder / "distances.csv")
     write_json(analysis.summary, folder / "metrics.json")
+    write_json({"approximate": analysis.approximate} if analysis.approximate else {}, folder / "quality.json")
     for arm, runs in analysis.arms.items():
         for c, run in enumerate(runs):
             write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
@@ -97,6 +99,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
         "metrics": str(folder / "metrics.json"),
         "assignments": str(folder / "assignments.parquet"),
         "distances": str(folder / "distances.csv"),
+        "quality": str(folder / "quality.json"),
         "labels": str(folder / "labels.h5"),
         "runs": [{arm: str(folder / f"cluster-{c}/{arm}.h5") for arm in analysis.arms} for c in range(analysis.k)],
     }

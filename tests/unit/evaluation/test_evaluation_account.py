@@ -118,6 +118,14 @@ def test_a_small_test_set_is_warned_of(analysis: Analysis, controls: config.Cont
     assert warnings_of(context(controls), analysis, split.drop(index=range(200, 220))) == []
 
 
+def test_a_clustering_in_blocks_is_warned_of(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    parts = ["principal components were fitted in blocks of rows", "k-means ran in mini-batches"]
+    [found] = warnings_of(context(controls), replace(analysis, approximate=parts), split)
+    assert found == f"approximate clustering: the data are too large for memory; {parts[0]} and {parts[1]}"
+
+
 def test_a_rule_weaker_than_the_pooled_head_is_warned_of(
     analysis: Analysis, controls: config.Controls, split: pd.DataFrame
 ) -> None:

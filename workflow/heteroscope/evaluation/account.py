@@ -128,6 +128,10 @@ def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) 
             " class shares"
         )
     found += _backbone_warnings(context)
+    if analysis.approximate:
+        found.append(
+            f"approximate clustering: the data are too large for memory; {' and '.join(analysis.approximate)}"
+        )
     if analysis.labels is not None:
         found += _rule_warnings(context, analysis)
     if tested < FEW_TEST_IMAGES:

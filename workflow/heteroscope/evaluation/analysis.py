@@ -33,6 +33,7 @@ class Analysis:
         labels: the label arm, or None where the study leaves it out.
         class_names: the negative class first.
         summary: the baseline's metrics.json.
+        approximate: what of the clustering was done in blocks because of the data's size, in words.
     """
 
     backbone: str
@@ -46,6 +47,7 @@ class Analysis:
     labels: LabelRuns | None
     class_names: list[str]
     summary: dict[str, Any]
+    approximate: list[str]
 
     @property
     def train(self) -> pd.DataFrame:
@@ -108,4 +110,5 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
             name.removeprefix("probability_") for name in predictions.columns if name.startswith("probability_")
         ],
         summary=read_json(Path(files["metrics"])),
+        approximate=read_json(Path(files["quality"])).get("approximate", []),
     )
