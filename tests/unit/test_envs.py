@@ -13,7 +13,13 @@ from heteroscope import provenance
 
 ROOT = Path(__file__).parents[2]
 PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
-IMPORT_NAMES = {"jinja2": "jinja2", "pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn", "umap-learn": "umap"}
+IMPORT_NAMES = {
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+    "umap-learn": "umap",
+}
 HEAD_ONLY = {"snakemake"}
 
 
@@ -28,7 +34,8 @@ def locked() -> dict[str, set[str]]:
 def environment(name: str) -> dict[str, str]:
     """PyPI name → version of an environment, Python itself left out."""
     entries = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]
-    pairs = dict(entry.split("=") for entry in entries)
+    pairs = dict(entry.split("=") for entry in entries if isinstance(entry, str) and entry != "pip")
+    pairs |= dict(line.split("==") for entry in entries if isinstance(entry, dict) for line in entry["pip"])
     assert pairs.pop("python") >= "3.11"
     return {PYPI_NAMES.get(package, package): version for package, version in pairs.items()}
 

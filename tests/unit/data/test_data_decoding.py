@@ -5,14 +5,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from heteroscope.config import Pixels
-from heteroscope.data.decoding import MAX_PIXELS, ImageError, read_image, to_pixels
+from heteroscope.data import decoding as module
+from heteroscope.data.decoding import MAX_PIXELS, ImageError, Properties, read_pixels, verify_image
 from heteroscope.provenance import imported_modules
 
 COLOUR = np.random.default_rng(0).integers(0, 256, size=(6, 9, 3), dtype=np.uint8)
 GREY = COLOUR[:, :, 0].copy()
+
+
+def read_image(source: Path | io.BytesIO) -> tuple[np.ndarray, str]:
+    """What is decoded, as colours, and the file's own mode."""
+    found = verify_image(source)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    image = module.read_image(source)
+    assert image.mode in ("L", "RGB")
+    assert image.size == (found.width, found.height)
+    return np.asarray(image.convert("RGB")), found.mode
+
+
+def to_pixels(image: np.ndarray, spec: Pixels) -> np.ndarray:
+    return module.to_pixels(Image.fromarray(image), spec)
 
 
 def saved(path: Path, array: np.ndarray, **options: object) -> Path:
@@ -22,7 +38,10 @@ def saved(path: Path, array: np.ndarray, **options: object) -> Path:
 
 def reason(path: Path) -> str:
     with pytest.raises(ImageError) as caught:
-        read_image(path)
+        module.read_image(path)
+    with pytest.raises(ImageError) as verified:
+        verify_image(path)
+    assert str(verified.value) == str(caught.value)
     return caught.value.reason
 
 
@@ -187,6 +206,160 @@ def test_squash_pad_and_crop() -> None:
 def test_extreme_shapes_survive(resize: str) -> None:
     for shape in ((1, 5000, 3), (5000, 1, 3), (1, 1, 3)):
         assert to_pixels(np.full(shape, 9, dtype=np.uint8), Pixels(size=8, resize=resize)).shape == (3, 8, 8)
+
+
+def test_grey_becomes_equal_planes_in_either_order() -> None:
+    grey = np.kron(GREY, np.ones((3, 2), dtype=np.uint8))
+    expected = np.asarray(Image.fromarray(grey).resize((8, 8), Image.Resampling.BILINEAR))
+    for spec in (Pixels(size=8), Pixels(size=8, channel_order="bgr"), Pixels(size=8, channels=1)):
+        np.testing.assert_array_equal(to_pixels(grey, spec), np.stack([expected] * spec.channels))
+
+
+# ------------------------------------------------------------------------------- reduced scale
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Smooth shapes and edges, with a different gradient in each colour."""
+    y, x = np.mgrid[:height, :width] / max(width, height)
+    disc = (x - 0.45) ** 2 + (y - 0.3) ** 2 < 0.06
+    colours = np.stack([200 * x + 40 * disc, 90 + 80 * np.sin(7 * y) + 60 * disc, 150 - 120 * x * y], axis=2)
+    return Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8))
+
+
+def jpeg(image: Image.Image, **options: object) -> io.BytesIO:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **({"quality": 92} | options))
+    return buffer
+
+
+def pillows(image: Image.Image, spec: Pixels) -> np.ndarray:
+    """The full way by Pillow alone, (channels, size, size) int."""
+    image = ImageOps.exif_transpose(image).convert("L" if spec.channels == 1 else "RGB")
+    size = (spec.size, spec.size)
+    if spec.resize == "pad":
+        inner = ImageOps.contain(image, size, Image.Resampling.BILINEAR)
+        resized = Image.new(image.mode, size)
+        resized.paste(inner, ((spec.size - inner.width) // 2, (spec.size - inner.height) // 2))
+    elif spec.resize == "crop":
+        resized = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    else:
+        resized = image.resize(size, Image.Resampling.BILINEAR)
+    planes = np.asarray(resized).reshape(*size, -1).transpose(2, 0, 1).astype(int)
+    return planes[::-1] if spec.channel_order == "bgr" else planes
+
+
+def scales(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Sizes at which images come out of the decoder, as they come."""
+    seen: list[tuple[int, int]] = []
+    real = module._to_planes
+
+    def spy(image: Image.Image, spec: Pixels, **options: object) -> np.ndarray:
+        seen.append(image.size)
+        return real(image, spec, **options)
+
+    monkeypatch.setattr(module, "_to_planes", spy)
+    return seen
+
+
+SPECS = [
+    Pixels(size=64),
+    Pixels(size=64, resize="pad"),
+    Pixels(size=64, resize="crop"),
+    Pixels(size=64, channels=1),
+    Pixels(size=64, channel_order="bgr"),
+    Pixels(size=64, channels=1, resize="pad"),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("size", [(256, 256), (301, 199), (135, 523), (128, 128), (160, 1300), (250, 130)])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}], ids=str)
+def test_reduced_decoding_is_full_decoding_within_two_grey_levels(
+    size: tuple[int, int], spec: Pixels, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = scales(monkeypatch)
+    file = jpeg(photograph(*size), **options)
+    expected = pillows(Image.open(file), spec)
+    difference = np.abs(read_pixels(file, spec, reduced=True) - expected)
+    assert difference.mean() < 2
+    assert np.quantile(difference, 0.9) < 5  # a shift by half a pixel would show at every gradient and edge
+    filled = (64, 64) if spec.resize != "pad" else (64 * size[0] // max(size), 64 * size[1] // max(size))
+    assert seen[0][0] < size[0]  # it was reduced,
+    assert seen[0][0] >= filled[0]  # and never below the target
+    assert seen[0][1] >= filled[1]
+    np.testing.assert_array_equal(read_pixels(file, spec), expected)
+
+
+@pytest.mark.parametrize("side", [8, 16, 24, 64])
+def test_a_shift_of_the_reduced_image_would_show(side: int) -> None:
+    """A slope comes out as the slope, also where the sides are no multiples of the scale."""
+    width = 4 * side + 3
+    slope = np.tile(np.linspace(0, 250, width), (width, 1)).round().astype(np.uint8)
+    values = read_pixels(jpeg(Image.fromarray(slope), quality=100), Pixels(size=side, channels=1), reduced=True)
+    centres = (np.arange(side) + 0.5) * width / side - 0.5
+    np.testing.assert_allclose(values[0, :, 1:-1], np.tile(centres[1:-1] * 250 / (width - 1), (side, 1)), atol=1.5)
+
+
+def test_what_is_small_or_unusual_is_decoded_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = scales(monkeypatch)
+    image, spec = photograph(256, 200), Pixels(size=64)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image.save(tmp_path / "several.jpg", "MPO", save_all=True, append_images=[image])
+    files = [
+        jpeg(photograph(127, 500)),
+        jpeg(image.convert("CMYK")),
+        jpeg(image, exif=turned),
+        io.BytesIO((tmp_path / "several.jpg").read_bytes()),
+        io.BytesIO(saved(tmp_path / "x.png", np.asarray(image)).read_bytes()),
+    ]
+    for file in files:
+        before = seen.copy()
+        np.testing.assert_array_equal(read_pixels(file, spec, reduced=True), pillows(Image.open(file), spec))
+        assert seen[len(before) :] == [ImageOps.exif_transpose(Image.open(file)).size]
+    assert [verify_image(file).is_reducible(spec) for file in files] == [False, False, True, False, False]
+    read_pixels(jpeg(image), spec, reduced=True)
+    assert seen[-1] == (128, 100)  # unlike an ordinary one
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_reduced_verification_finds_the_damage_that_full_decoding_finds(mode: str, options: dict[str, object]) -> None:
+    """Cut at 40 places, and with 60 wrong bytes: the same files are refused, for the same reason."""
+    rng = np.random.default_rng(0)
+    whole = jpeg(photograph(203, 150).convert(mode), **options).getvalue()
+    damaged = [whole[:cut] for cut in np.linspace(1, len(whole) - 1, 40).astype(int)]
+    places = rng.integers(len(whole), size=60)
+    damaged += [whole[:place] + bytes([rng.integers(256)]) + whole[place + 1 :] for place in places]
+    outcomes = []
+    for data in [whole, *damaged]:
+        pair = []
+        for read in (verify_image, module.read_image):
+            try:
+                read(io.BytesIO(data))
+                pair.append("whole")
+            except ImageError as error:
+                pair.append(error.reason)
+        outcomes.append(tuple(pair))
+    assert outcomes[0] == ("whole", "whole")
+    assert all(verified == decoded for verified, decoded in outcomes)
+    assert sum(verified == "truncated" for verified, _ in outcomes) >= 20
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_truncated_jpeg_is_an_error_at_reduced_scale_too(share: float) -> None:
+    data = jpeg(photograph(256, 256)).getvalue()
+    with pytest.raises(ImageError) as caught:
+        read_pixels(io.BytesIO(data[: int(share * len(data))]), Pixels(size=64), reduced=True)
+    assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_properties_are_those_of_the_image_as_shown(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    shown = (60, 40) if orientation in (1, 3) else (40, 60)
+    assert verify_image(jpeg(photograph(60, 40), exif=exif)) == Properties(*shown, "RGB", "JPEG")
 
 
 def test_row_keys_depend_on_no_other_code() -> None:

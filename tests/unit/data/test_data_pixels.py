@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -7,8 +11,9 @@ import pytest
 from PIL import Image
 
 from heteroscope.config import Pixels
+from heteroscope.data import known_rows
 from heteroscope.data import pixels as module
-from heteroscope.data.decoding import read_image, to_pixels
+from heteroscope.data.decoding import read_image, to_pixels, verify_image
 from heteroscope.data.pixels import build_pixels, pixel_keys
 from heteroscope.errors import DataError, StoreError
 from heteroscope.provenance import file_sha256
@@ -30,7 +35,9 @@ def root(tmp_path: Path) -> Path:
 def table(root: Path) -> pd.DataFrame:
     files = sorted(root.iterdir())
     sha256 = [file_sha256(path) for path in files]
-    return pd.DataFrame({"image_id": [s[:16] for s in sha256], "path": [p.name for p in files], "sha256": sha256})
+    found = pd.DataFrame([verify_image(path) for path in files])
+    names = [path.name for path in files]
+    return found.assign(image_id=[value[:16] for value in sha256], path=names, sha256=sha256)
 
 
 def work(target: Path) -> tuple[int, int]:
@@ -41,11 +48,11 @@ def work(target: Path) -> tuple[int, int]:
 def check(target: Path, images: pd.DataFrame, root: Path, spec: Pixels = SPEC) -> None:
     with open_h5(target, "pixels") as file:
         assert read_strings(file, "image_id").tolist() == images["image_id"].tolist()
-        assert read_strings(file, "key").tolist() == pixel_keys(images["sha256"].tolist(), spec)
+        assert read_strings(file, "key").tolist() == pixel_keys(images, spec, reduced=False)
         assert file["pixels"].chunks == (1, spec.channels, spec.size, spec.size)
         assert file["pixels"].fletcher32
         for row, path in enumerate(images["path"]):
-            np.testing.assert_array_equal(file["pixels"][row], to_pixels(read_image(root / path)[0], spec))
+            np.testing.assert_array_equal(file["pixels"][row], to_pixels(read_image(root / path), spec))
 
 
 def damage_row(target: Path, row: int) -> None:
@@ -65,8 +72,13 @@ def test_known_rows_are_copied_and_only_new_ones_decoded(
     assert work(target) == (60, 0)
     digest = digest_path(target).read_text()
     decoded: list[str] = []
-    real = module._decode
-    monkeypatch.setattr(module, "_decode", lambda job, spec: decoded.append(job.path.name) or real(job, spec))
+    real = module._ImageFile.decoded
+
+    def spy(file: module._ImageFile, spec: Pixels, *, reduced: bool) -> np.ndarray:
+        decoded.append(file.path.name)
+        return real(file, spec, reduced=reduced)
+
+    monkeypatch.setattr(module._ImageFile, "decoded", spy)
     mixed = images.iloc[::-1].reset_index(drop=True)  # another order, and ten more
     build_pixels(mixed, root=root, spec=SPEC, target=target)
     assert sorted(decoded) == [f"{index:02d}.png" for index in range(60, 70)]
@@ -163,8 +175,198 @@ def test_a_file_that_changed_since_its_listing_is_an_error(root: Path, tmp_path:
     assert list(tmp_path.glob(".*.part")) == []
 
 
-def test_same_bytes_from_any_number_of_threads(root: Path, tmp_path: Path) -> None:
+def test_same_bytes_from_any_number_of_workers(root: Path, tmp_path: Path) -> None:
     images = table(root)
-    for threads in (1, 3):
-        build_pixels(images, root=root, spec=SPEC, target=tmp_path / f"{threads}.h5", threads=threads)
+    for workers in (1, 3):
+        build_pixels(images, root=root, spec=SPEC, target=tmp_path / f"{workers}.h5", workers=workers)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_rows_are_copied_and_written_in_runs_of_any_length(
+    root: Path, tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_rows, "RUN_BYTES", most * 3 * 8 * 8)
+    images, target = table(root).iloc[:20], tmp_path / "pixels.h5"
+    build_pixels(images.iloc[[0, 1, 2, 3, 7, 8, 12, 5]], root=root, spec=SPEC, target=target)
+    damage_row(target, 2)
+    damage_row(target, 5)
+    mixed = images.iloc[[12, 0, 1, 2, 3, 13, 14, 8, 7, 5, 5, 15, 16]]  # one of them twice, as published
+    build_pixels(mixed, root=root, spec=SPEC, target=target)
+    check(target, mixed, root)
+    assert work(target) == (6, 7)
+
+
+# --------------------------------------------------------------------------- what a killed run leaves
+
+KILLED = """
+    import os, signal, sys, time
+    from pathlib import Path
+    import pandas as pd
+    from heteroscope.config import Pixels
+    from heteroscope.data import pixels
+    from heteroscope.data.known_rows import rows_at_once
+
+    def decoded(file, spec, *, reduced, real=pixels._ImageFile.decoded):
+        if file.path.name == "50.png":
+            time.sleep(1.5)  # rows before it are written by then
+            os.kill(os.getpid(), getattr(signal, sys.argv[3]))
+            time.sleep(20)
+        return real(file, spec, reduced=reduced)
+
+    pixels.FLUSHED_EVERY = 0
+    pixels.rows_at_once = lambda shape: 4
+    pixels._ImageFile.decoded = decoded
+    root, target = map(Path, sys.argv[1:3])
+    images = pd.read_pickle(target.with_suffix(".pickle"))
+    pixels.build_pixels(images, root=root, spec=Pixels(size=8), target=target, workers=1)
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_what_a_killed_run_has_decoded_is_not_decoded_again(root: Path, tmp_path: Path, how: str) -> None:
+    images, target = table(root), tmp_path / "pixels.h5"
+    images.to_pickle(target.with_suffix(".pickle"))
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(root), str(target), how]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert ended.returncode in (-getattr(signal, how), 128 + signal.SIGINT, 1)
+    assert not target.exists()
+    assert len(list(tmp_path.glob(".pixels.h5.*.part"))) == 1
+    build_pixels(images, root=root, spec=SPEC, target=target)
+    check(target, images, root)
+    computed, reused = work(target)
+    assert reused >= 44  # of the 50 before the end; a few may have waited to be written
+    assert computed + reused == 70
+    assert list(tmp_path.glob(".*.part")) == []
+
+
+# --------------------------------------------------------------------------------- reduced decoding
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Ten smooth JPEGs of 40 x 40, one that is too small for reduction, one PNG."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    y, x = np.mgrid[:40, :40]
+    for index in range(10):
+        values = 120 + 80 * np.sin((x + index) / 9) * np.cos(y / (7 + index))
+        Image.fromarray(values.astype(np.uint8)).convert("RGB").save(folder / f"{index:02d}.jpg", quality=95)
+    Image.fromarray(values[:12, :12].astype(np.uint8)).save(folder / "small.jpg")
+    Image.fromarray(values.astype(np.uint8)).save(folder / "x.png")
+    return folder
+
+
+def noisy(folder: Path, index: int) -> None:
+    """Texture finer than the target's pixels: the two ways of decoding average it differently."""
+    values = np.random.default_rng(index).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(values).save(folder / f"{index:02d}.jpg", quality=100, subsampling=0)
+
+
+def attributes(target: Path) -> tuple[str, float, int]:
+    with open_h5(target, "pixels") as file:
+        found = file.attrs
+        return str(found["decoding"]), float(found["decoding_difference"]), int(found["compared"])
+
+
+def stored(target: Path) -> np.ndarray:
+    with open_h5(target, "pixels") as file:
+        return file["pixels"][:].astype(int)
+
+
+def full(images: pd.DataFrame, root: Path) -> np.ndarray:
+    return np.stack([to_pixels(read_image(root / path), SPEC) for path in images["path"]]).astype(int)
+
+
+def test_smooth_jpegs_are_decoded_at_reduced_scale_and_the_difference_is_told(
+    photographs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    images, target = table(photographs), tmp_path / "pixels.h5"
+    build_pixels(images, root=photographs, spec=SPEC, target=target)
+    difference = np.abs(stored(target) - full(images, photographs)).mean(axis=(1, 2, 3))
+    assert (difference[:10] > 0).all()
+    assert (difference[10:] == 0).all()  # the small one and the PNG
+    word, largest, compared = attributes(target)
+    assert (word, compared) == ("reduced", module.COMPARED)
+    sample = images[:10].sort_values("sha256").index[:compared]
+    assert largest == pytest.approx(difference[sample].max())
+    assert "at reduced scale" in caplog.text
+
+
+def test_where_it_matters_all_are_decoded_in_full(
+    photographs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for index in range(5, 10):
+        noisy(photographs, index)
+    images, target = table(photographs), tmp_path / "pixels.h5"
+    build_pixels(images, root=photographs, spec=SPEC, target=target)
+    np.testing.assert_array_equal(stored(target), full(images, photographs))
+    word, largest, compared = attributes(target)
+    assert (word, compared) == ("full", module.COMPARED)
+    assert largest > module.MOST_DIFFERENCE
+    assert f"in full: in {compared} of them the two ways differ by {largest:.2f}" in caplog.text
+    assert read_keys(target) == pixel_keys(images, SPEC, reduced=False)
+
+
+def read_keys(target: Path) -> list[str]:
+    with open_h5(target, "pixels") as file:
+        return read_strings(file, "key").tolist()
+
+
+def test_the_configuration_forces_full_decoding_and_only_reducible_rows_change(
+    photographs: Path, tmp_path: Path
+) -> None:
+    images, target = table(photographs), tmp_path / "pixels.h5"
+    build_pixels(images, root=photographs, spec=SPEC, target=target)
+    forced = Pixels(size=8, decoding="full")
+    build_pixels(images, root=photographs, spec=forced, target=target)
+    assert work(target) == (10, 2)
+    assert attributes(target) == ("full", 0.0, 0)
+    np.testing.assert_array_equal(stored(target), full(images, photographs))
+    assert read_keys(target) == pixel_keys(images, SPEC, reduced=False)
+    build_pixels(images, root=photographs, spec=SPEC, target=target)  # full is allowed: nothing is decoded again
+    assert work(target) == (0, 12)
+    assert attributes(target)[0] == "full"
+
+
+def test_a_new_image_does_not_change_how_the_others_are_decoded(photographs: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pixels.h5"
+    build_pixels(table(photographs), root=photographs, spec=SPEC, target=target)
+    before, told = dict(zip(table(photographs)["path"], stored(target), strict=True)), attributes(target)
+    for index in range(10, 30):
+        noisy(photographs, index)  # a sample of all of them would speak for full decoding
+    images = table(photographs)
+    build_pixels(images, root=photographs, spec=SPEC, target=target)
+    assert work(target) == (20, 12)
+    assert attributes(target) == told
+    for path, pixels in zip(images["path"], stored(target), strict=True):
+        np.testing.assert_array_equal(pixels, before.get(path, pixels))
+    only_new = images[images["path"].between("10.jpg", "29.jpg")]  # none of the old rows is copied
+    target.unlink()
+    build_pixels(only_new, root=photographs, spec=SPEC, target=target)
+    assert attributes(target)[0] == "full"
+
+
+def test_a_union_takes_every_row_as_its_member_has_it(photographs: Path, tmp_path: Path) -> None:
+    images, members = table(photographs), [tmp_path / name / "pixels.h5" for name in ("left", "right")]
+    build_pixels(images.iloc[:6], root=photographs, spec=SPEC, target=members[0])
+    build_pixels(images.iloc[6:], root=photographs, spec=Pixels(size=8, decoding="full"), target=members[1])
+    union = images.assign(path=[f"{'left' if row < 6 else 'right'}/{path}" for row, path in enumerate(images["path"])])
+    target = tmp_path / "both" / "pixels.h5"
+    for _ in range(2):
+        build_pixels(union, root=None, spec=SPEC, target=target, reuse=members)
+        np.testing.assert_array_equal(stored(target), np.concatenate([stored(path) for path in members]))
+        assert read_keys(target) == [*read_keys(members[0]), *read_keys(members[1])]
+        assert attributes(target) == attributes(members[0])
+
+
+def test_a_truncated_jpeg_is_an_error_whatever_the_listing_says(photographs: Path, tmp_path: Path) -> None:
+    images = table(photographs)
+    path = photographs / "03.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    images.loc[3, "sha256"] = file_sha256(path)
+    for spec in (SPEC, Pixels(size=8, decoding="full")):
+        with pytest.raises(DataError, match=r"03\.jpg: truncated.*listed anew"):
+            build_pixels(images, root=photographs, spec=spec, target=tmp_path / "pixels.h5")

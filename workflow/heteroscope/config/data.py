@@ -149,6 +149,11 @@ class Pixels(Closed):
     channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
     dtype: Literal["uint8"] = Field("uint8", description="how a value is stored")
     channel_order: Literal["rgb", "bgr"] = Field("rgb", description="bgr only to repeat a published protocol")
+    decoding: Literal["auto", "full"] = Field(
+        "auto",
+        description="auto: JPEGs at a reduced scale of at least `size` where a sample of them differs little from full"
+        " decoding; full: always at full scale, to repeat a result exactly",
+    )
 
 
 class TestWhere(Closed):

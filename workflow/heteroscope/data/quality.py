@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from heteroscope.config import Balance
 from heteroscope.data.conditions import attribute, meets
-from heteroscope.data.decoding import ImageError, read_image
+from heteroscope.data.decoding import ImageError, Properties, verify_image
 from heteroscope.data.listing import ListedFile
 from heteroscope.errors import DataError
 from heteroscope.provenance import digest
@@ -37,7 +38,7 @@ REASONS = (
     "balanced",
 )
 ID_DIGITS = 16
-FIRST_COLUMNS = ["image_id", "content", "sha256", "path", "label", "group", "part", "width", "height", "mode"]
+FIRST_COLUMNS = ["image_id", "content", "sha256", "path", "label", "group", "part", "width", "height", "mode", "format"]
 
 
 class _Rows:
@@ -68,7 +69,7 @@ class _Rows:
 
 
 def curate(
-    source: pd.DataFrame, spec: Any, *, root: Path, listing: Sequence[ListedFile], threads: int = 2
+    source: pd.DataFrame, spec: Any, *, root: Path, listing: Sequence[ListedFile], workers: int = 2
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sort the rows of a source into usable images and rejected rows.
 
@@ -77,7 +78,7 @@ def curate(
         spec: the dataset's configuration.
         root: the folder that paths are relative to.
         listing: the files there with their SHA-256.
-        threads: that decode images to verify them; no part of the result.
+        workers: threads that decode images to verify them; no part of the result.
 
     Returns:
         The images (columns `FIRST_COLUMNS`, then attr_*), in the source's order, and the rejected
@@ -91,7 +92,7 @@ def curate(
     rows.reject(~meets(rows.kept, spec.filter), "filtered", "does not meet the dataset's filter")
     if "sha256" not in source:  # the images of a union were verified by their own datasets
         _find(rows, root, {file.path: file.sha256 for file in listing})
-        _decode(rows, root, threads)
+        _decode(rows, root, workers)
     _drop_conflicts(rows)
     _drop_duplicates(rows, keep=spec.duplicates == "keep")
     if spec.balance:
@@ -133,28 +134,27 @@ def _find(rows: _Rows, root: Path, sha256: Mapping[str, str]) -> None:
     )
 
 
-def _decode(rows: _Rows, root: Path, threads: int) -> None:
-    """Decode every distinct file once, to its end, for its size and mode; damaged ones go."""
+def _decode(rows: _Rows, root: Path, workers: int) -> None:
+    """Decode every distinct file once, to its end, for its properties; damaged ones go."""
     first = rows.kept.drop_duplicates("sha256")
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         results = pool.map(lambda path: _properties(root / path), first["path"])
         progress = tqdm(results, total=len(first), desc="verify", unit="image", mininterval=1)
         found = dict(zip(first["sha256"], progress, strict=True))
     properties = [found[key] for key in rows.kept["sha256"]]
-    rows.kept[["width", "height", "mode"]] = [
-        (0, 0, "") if isinstance(result, ImageError) else result for result in properties
+    rows.kept[["width", "height", "mode", "format"]] = [
+        (0, 0, "", "") if isinstance(result, ImageError) else astuple(result) for result in properties
     ]
     errors = [result for result in properties if isinstance(result, ImageError)]
     damaged = np.array([isinstance(result, ImageError) for result in properties], dtype=bool)
     rows.reject(damaged, [error.reason for error in errors], [error.detail for error in errors])
 
 
-def _properties(path: Path) -> tuple[int, int, str] | ImageError:
+def _properties(path: Path) -> Properties | ImageError:
     try:
-        pixels, mode = read_image(path)
+        return verify_image(path)
     except ImageError as error:
         return error
-    return pixels.shape[1], pixels.shape[0], mode
 
 
 def _drop_conflicts(rows: _Rows) -> None:

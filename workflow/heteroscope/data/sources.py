@@ -173,7 +173,7 @@ def read_union(spec: UnionDataset, members: Mapping[str, pd.DataFrame]) -> pd.Da
     """The usable images of several datasets, one after the other; `attr_dataset` names each one's dataset.
 
     Paths and groups carry the dataset's id in front, so that patients of two datasets stay apart. The
-    columns sha256, width, height and mode come along: these images are known to be good.
+    columns sha256, width, height, mode and format come along: these images are known to be good.
 
     Args:
         spec: the union.
