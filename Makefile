@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo phantoms test lint lock clean
+.PHONY: help demo phantoms bench test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,9 @@ phantoms: $(INSTALLED) ## fifteen further phantoms, five seeds of each truth; th
 	snakemake --cores all --configfile config/studies/phantoms.yaml
 	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on fifteen further phantoms" \
 	    --made-by "make phantoms"
+
+bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/results.md (25 minutes; ONLY=embed,heads: these rows)
+	python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 test: $(INSTALLED) lint ## all checks and tests
 	pytest
