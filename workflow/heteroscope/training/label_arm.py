@@ -35,7 +35,7 @@ def retrain_on_redrawn_labels(
     original = np.flatnonzero(samples.view == 0)
     observed, group = samples.label[original], samples.group[original]
     # the rule's space is its own: the heads' features, reduced alike for every clustering of them
-    basis = fit_rule_basis(samples.features[samples.rows("train")], controls.seed)
+    basis = fit_rule_basis(samples.features, samples.rows("train"), controls.seed)
     coordinates = basis.transform(samples.features[original])
     rule = fit_shared_rule(coordinates, cluster[original], observed, group, seed=controls.seed)
     drawn = [
