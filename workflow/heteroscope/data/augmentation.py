@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -41,20 +40,12 @@ def augment(pixels: np.ndarray, spec: Augmentation, image_id: str, view: int) ->
     # scipy asks where each output pixel comes from, so the transform is inverted.
     inverse = np.linalg.inv(matrix)
     offset = centre - inverse @ (centre + shift * [height, width])
-    planes = [
+    view_pixels = np.empty(pixels.shape, dtype=np.float32)
+    for plane, made in zip(pixels, view_pixels, strict=True):
         affine_transform(
-            plane.astype(np.float32), inverse, offset=offset, order=1, mode=SCIPY_MODES[spec.fill], prefilter=False
+            plane, inverse, offset=offset, order=1, mode=SCIPY_MODES[spec.fill], prefilter=False, output=made
         )
-        for plane in pixels
-    ]
-    view_pixels: np.ndarray = np.rint(np.clip(np.stack(planes), 0, 255)).astype(np.uint8)
-    return view_pixels
-
-
-def augment_batch(pixels: np.ndarray, spec: Augmentation, image_id: Sequence[str], view: Sequence[int]) -> np.ndarray:
-    """A view of each image: pixels (n, channels, h, w) uint8, n ids and n view numbers → the shape of the pixels."""
-    rows = zip(pixels, image_id, view, strict=True)
-    return np.stack([augment(image, spec, str(name), int(number)) for image, name, number in rows])
+    return np.rint(view_pixels, out=view_pixels).astype(np.uint8)  # bilinear values stay within 0 to 255
 
 
 def draw_transform(spec: Augmentation, image_id: str, view: int) -> tuple[np.ndarray, np.ndarray]:
