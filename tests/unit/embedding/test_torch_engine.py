@@ -117,7 +117,7 @@ def test_bfloat16_agrees_with_float32_but_is_not_the_same() -> None:
 
 def test_an_engine_describes_itself() -> None:
     engine = TorchEngine(extractor(), threads=1, devices=[CPU, CPU])
-    assert (engine.name, engine.precision, engine.device, engine.batch_size) == ("torch", "float32", "2 × cpu", 32)
+    assert (engine.name, engine.precision, engine.device, engine.batch_size) == ("torch", "float32", "2 × cpu", 16)
     assert TorchEngine(extractor(), threads=1, batch_size=5, devices=[CPU]).batch_size == 5
 
 
@@ -146,7 +146,7 @@ def sums(pixels: np.ndarray) -> np.ndarray:
     return pixels.sum(axis=(2, 3), dtype=np.float32)
 
 
-@pytest.mark.parametrize(("size", "pieces"), [(32, [32]), (224, [32]), (256, [16, 16]), (512, [6] * 6)])
+@pytest.mark.parametrize(("size", "pieces"), [(32, [16] * 2), (224, [16] * 2), (256, [8] * 4), (512, [3] * 11)])
 def test_without_a_batch_size_larger_images_run_fewer_at_once(size: int, pieces: list[int]) -> None:
     engine, pixels = noting(Noting()), images(32, size=size, channels=1)
     (features,) = engine.stream([pixels])

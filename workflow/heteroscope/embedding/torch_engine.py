@@ -15,7 +15,7 @@ import torch
 from heteroscope.backbones.pooling import FeatureExtractor
 from heteroscope.errors import DataError
 
-CPU_BATCH, GPU_BATCH = 32, 256  # images of REFERENCE_SIDE pixels a side that run at once
+CPU_BATCH, GPU_BATCH = 16, 256  # images of REFERENCE_SIDE pixels a side that run at once
 REFERENCE_SIDE = 224
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class TorchEngine:
             extractor: from pixels to features; it stays as it is.
             precision: of the arithmetic.
             threads: fixes the CPU's order of summation.
-            batch_size: images that run at once on one device. None: 32 on a CPU, 256 on a GPU, and
+            batch_size: images that run at once on one device. None: 16 on a CPU, 256 on a GPU, and
                 proportionally fewer of images larger than 224×224, in equal parts of a batch.
             devices: None is every GPU, or the CPU where there is none.
         """
@@ -136,7 +136,7 @@ class CpuReplica:
         self._forward = forward
 
     def start(self, pixels: np.ndarray, capacity: int) -> Callable[[], np.ndarray]:
-        """Embed images; see `Replica`. In a fixed shape, so that no image's embedding depends on its neighbours."""
+        """Embed images; see `Replica`."""
         padded = np.pad(pixels, [(0, capacity - len(pixels)), (0, 0), (0, 0), (0, 0)])
         features: np.ndarray = self._forward(torch.from_numpy(padded))[: len(pixels)].numpy()
         return lambda: features
