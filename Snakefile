@@ -24,6 +24,7 @@ localrules:
     all,
     data,
     embeddings,
+    shard,
     tables,
 
 

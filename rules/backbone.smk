@@ -18,7 +18,7 @@ rule weights:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        spec=lambda wildcards: dump(layout.weights_spec(wildcards.backbone)),
+        spec=spec_of(layout.weights_spec),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.weights"),
     shell:
@@ -50,8 +50,8 @@ rule finetune:
         runtime=240,
         gpu=1,
     params:
-        spec=lambda wildcards: dump(layout.finetune_spec(wildcards.backbone)),
-        augmentation=lambda wildcards: dump(layout.finetune_augmentation(wildcards.backbone)),
+        spec=spec_of(layout.finetune_spec),
+        augmentation=spec_of(layout.finetune_augmentation),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.finetune"),
     shell:

@@ -34,9 +34,14 @@ def entry(section, wildcard):
 
 
 def of(method):
-    """An input or params function: a method of the layout, given the wildcards that its parameters are named after."""
+    """An input or params function: a method of the layout, given the ids that its parameters are named after."""
     names = inspect.signature(method).parameters
-    return lambda wildcards: method(**{name: wildcards[name] for name in names if name in wildcards.keys()})
+    return lambda wildcards: method(**{name: value for name, value in layout.ids(wildcards).items() if name in names})
+
+
+def spec_of(method):
+    """A function for params: the JSON of what a method of the layout gives."""
+    return lambda wildcards: dump(of(method)(wildcards))
 
 
 def digests_of(method):
@@ -78,6 +83,9 @@ wildcard_constraints:
     controls="[a-z0-9-]+",
     dataset="[a-z0-9-]+",
     head="[a-z0-9-]+",
+    network=one_of(layout.networks()),
     pixels="[a-z0-9-]+",
+    shard=r"\d+",
+    shards=r"\d+",
     split="[a-z0-9-]+",
     study="[a-z0-9-]+",

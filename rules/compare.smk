@@ -83,7 +83,7 @@ rule compare:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        context=lambda wildcards: dump(layout.context(wildcards.study)),
+        context=spec_of(layout.context),
         plan=lambda wildcards: json.dumps(layout.analyses(wildcards.study)),
         folder=lambda wildcards, output: Path(output.verdict).parent,
         threads=threads_flag,

@@ -15,7 +15,7 @@ rule phantom:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        spec=entry("datasets", "dataset"),
+        spec=spec_of(layout.dataset_spec),
         root=of(layout.root),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.phantom"),
@@ -39,12 +39,12 @@ rule dataset:
         "results/benchmarks/dataset/{dataset}.tsv"
     conda:
         "../envs/base.yaml"
-    threads: layout.config.threads
+    threads: 8
     resources:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        spec=entry("datasets", "dataset"),
+        spec=spec_of(layout.dataset_spec),
         # a function of `input` is not tracked: moving the raw folder makes nothing stale
         root=lambda wildcards, input: layout.root_flag(wildcards.dataset),
         listing=lambda wildcards, input: (f"--listing {input.listing}" if input.listing else ""),
@@ -52,7 +52,7 @@ rule dataset:
         threads=threads_flag,
         code=code_digest("heteroscope.stages.dataset"),
     shell:
-        "python -m heteroscope.stages.dataset {params.threads}"
+        "python -m heteroscope.stages.dataset {params.threads} --workers {threads}"
         " --spec {params.spec:q} {params.root:q} {params.listing} {params.members}"
         " --images {output.images:q} --rejected {output.rejected:q} --classes {output.classes:q}"
         " 2>&1 | tee {log:q}"
@@ -74,7 +74,7 @@ rule pixels:
         "results/benchmarks/pixels/{dataset}/{pixels}.tsv"
     conda:
         "../envs/base.yaml"
-    threads: layout.config.threads
+    threads: 8
     resources:
         mem_mb=memory(2000),
         runtime=30,
@@ -85,7 +85,7 @@ rule pixels:
         threads=threads_flag,
         code=code_digest("heteroscope.stages.pixels"),
     shell:
-        "python -m heteroscope.stages.pixels {params.threads}"
+        "python -m heteroscope.stages.pixels {params.threads} --workers {threads}"
         " --images {input.images:q} {params.root:q} --spec {params.spec:q} --reuse {input.members:q}"
         " --pixels {output.pixels:q}"
         " 2>&1 | tee {log:q}"

@@ -23,7 +23,7 @@ rule report:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        context=lambda wildcards: dump(layout.context(wildcards.study)),
+        context=spec_of(layout.context),
         plan=lambda wildcards: json.dumps(layout.analyses(wildcards.study)),
         compare=lambda wildcards, input: Path(input.verdict).parent,
         dataset=lambda wildcards, input: Path(input.dataset[0]).parent,

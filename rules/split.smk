@@ -21,7 +21,7 @@ rule split:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        spec=lambda wildcards: dump(layout.split(wildcards.split)),
+        spec=spec_of(layout.split),
         fold=of(layout.fold_flag),
         classes=lambda wildcards: json.dumps(layout.class_names(wildcards.dataset)),
         threads=threads_flag,

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+TARGETS = {"all", "data", "embeddings", "tables"}
 
 # the same examples in every run: a failure must be of the change under test
 hypothesis.settings.register_profile("fixed", derandomize=True)
@@ -48,21 +50,33 @@ def snakemake() -> Run:
 
 
 @pytest.fixture(scope="session")
-def planned(snakemake: Run) -> Callable[..., dict[str, int]]:
-    """A dry run: rule → number of jobs, empty where nothing is to be done. Arguments are those of `snakemake`."""
+def ran(snakemake: Run) -> Callable[..., dict[str, int]]:
+    """A run that must end well: rule → number of its jobs. Options are those of `snakemake`."""
 
-    def plan(folder: Path, config: Mapping[str, Any] | Path | None, **options: Any) -> dict[str, int]:
-        done = snakemake(folder, config, "--cores", "2", "--dry-run", **options)
+    def run(
+        folder: Path,
+        config: Mapping[str, Any] | Path | None,
+        *arguments: str,
+        cores: int = 2,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> dict[str, int]:
+        done = snakemake(folder, config, *arguments, "--cores", str(cores), *["--dry-run"] * dry_run, **options)
         output = done.stdout + done.stderr
         assert done.returncode == 0, output
         if "Nothing to be done" in output:
             return {}
         table = output.split("Job stats:")[1].split("total")[0]
         jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
-        jobs.pop("all", None)
-        return jobs
+        return {rule: count for rule, count in jobs.items() if rule not in TARGETS}
 
-    return plan
+    return run
+
+
+@pytest.fixture(scope="session")
+def planned(ran: Callable[..., dict[str, int]]) -> Callable[..., dict[str, int]]:
+    """The same as a dry run: empty where nothing is to be done."""
+    return partial(ran, dry_run=True)
 
 
 @pytest.fixture
@@ -104,7 +118,10 @@ def tiny_config() -> dict[str, Any]:
         "datasets": {"toy": {"adapter": "phantom", "truth": "planted", "patients": 40, "size": 32}},
         "pixels": {"square-32": {"size": 32}},
         "splits": {"holdout": {"test": 0.3, "validation": 0.2}},
-        "backbones": {"small-cnn": {"model": "small-cnn", "weights": "random", "pixels": "square-32"}},
+        # an engine that needs no conversion, which would take longer than all the rest
+        "backbones": {
+            "small-cnn": {"model": "small-cnn", "weights": "random", "pixels": "square-32", "engine": "torch"}
+        },
         "clusterings": {"kmeans-2": {"method": "kmeans", "k": 2, "reduce": {"method": "pca", "components": 5}}},
         "heads": {"linear": {"epochs": 3, "seeds": 2}},
         "controls": {"few": {"repeats": 5, "draws": 19, "min_class": 2, "min_test": 2}},

@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, "--cores", "2"),
         *("--configfile", ROOT / "config/studies/cardiomegaly-published.yaml", "--config", f"data_root={folder}"),
         # the same protocol at a size that runs in seconds
-        "backbones={efficientnet-b0: {model: small-cnn, weights: random}}",
+        "backbones={efficientnet-b0: {model: small-cnn, weights: random, engine: torch}}",
         "pixels={bgr-224: {size: 32}}",
         "controls={published: {draws: 19}}",
         "threads=1",

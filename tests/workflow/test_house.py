@@ -28,7 +28,7 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
-    demo = {"phantom", "dataset", "split", "pixels", "finetune", "embed_trained", "train", "cluster", "labels"}
+    demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster", "labels"}
     expected = dict.fromkeys(demo | {"compare", "report"}, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
@@ -44,7 +44,7 @@ def test_the_demo_runs_where_no_config_file_is_named(snakemake: Callable, tmp_pa
 def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
     tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
     tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
-    once = dict.fromkeys(["phantom", "dataset", "split", "pixels", "weights", "embed", "cluster"], 1)
+    once = dict.fromkeys(["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster"], 1)
     assert planned(tmp_path, tiny) == once | {"train": 2, "retrain": 4, "labels": 2, "compare": 2, "report": 2}
 
 
@@ -61,7 +61,7 @@ def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
         for fold in (1, 2)
     }
     jobs = planned(tmp_path, tiny)
-    assert (jobs["split"], jobs["weights"], jobs["embed"], jobs["views"]) == (2, 2, 2, 4)
+    assert (jobs["split"], jobs["weights"], jobs["engine"], jobs["embed"], jobs["views"]) == (2, 2, 2, 2, 4)
     assert (jobs["train"], jobs["cluster"], jobs["retrain"], jobs["labels"]) == (2, 2, 6, 2)
 
 

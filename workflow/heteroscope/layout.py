@@ -5,7 +5,9 @@ The one place that knows which embeddings a backbone has. Rules ask it with thei
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,21 @@ from heteroscope.config import (
     Augmentation,
     Backbone,
     Config,
+    Dataset,
     Finetune,
     PhantomDataset,
+    Pixels,
     Split,
     StudyContext,
     UnionDataset,
     dataset_root,
+    dump,
 )
+from heteroscope.data.listing import read_listing
+from heteroscope.data.shards import shard_of
 from heteroscope.errors import ConfigError
 from heteroscope.model_names import RANDOM, TORCHVISION_WEIGHTS
+from heteroscope.provenance import digest
 
 FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
 
@@ -48,6 +56,10 @@ class Layout:
                 table = getattr(spec, "table", None)
                 found[name] = (root, [table] if table else [])
         return found
+
+    def dataset_spec(self, dataset: str) -> Dataset:
+        """What a dataset's images depend on: its entry without the number of jobs that embed them."""
+        return self.config.datasets[dataset].model_copy(update={"scatter": 1})
 
     def members(self, dataset: str) -> list[str]:
         """Ids of the datasets that a union is made of."""
@@ -92,6 +104,10 @@ class Layout:
         first = self.parts(backbone)[0]
         return [f"results/dataset/{dataset}/{self.config.backbones[first].pixels}/pixels.h5"]
 
+    def pixels_spec(self, backbone: str) -> Pixels:
+        """How the images that a plain backbone looks at are decoded."""
+        return self.config.pixels[self.config.backbones[backbone].pixels]
+
     def class_names(self, dataset: str) -> list[str]:
         """Class names in the order of their integer labels."""
         return self.config.datasets[dataset].class_names
@@ -119,20 +135,24 @@ class Layout:
         """Ids of backbones that are trained by a study."""
         return [name for name in self.config.backbones if self.is_trained(name)]
 
-    def frozen(self) -> list[str]:
-        """Ids of backbones that are used as they come."""
-        return [name for name in self.config.backbones if not self.is_trained(name)]
+    def network(self, backbone: str, split: str) -> str:
+        """A plain backbone as it stands in paths: with the split that it is trained on, if it is."""
+        return f"{backbone}/{split}" if self.is_trained(backbone) else backbone
+
+    def networks(self) -> list[str]:
+        """Every plain backbone as it may stand in paths."""
+        splits = self.config.splits_by_id()
+        return list(dict.fromkeys(self.network(name, split) for name in self.config.backbones for split in splits))
 
     def finetune_augmentation(self, backbone: str) -> Augmentation | None:
         """How images are varied while a backbone is trained."""
         recipe = self.config.backbones[backbone].finetune
         return self.config.augmentations.get(recipe.augmentation) if recipe else None
 
-    def weights(self, dataset: str, backbone: str, split: str = "") -> str:
-        """The weights that a plain backbone embeds with."""
-        if self.is_trained(backbone):
-            return f"results/finetune/{dataset}/{backbone}/{split}/model.pt"
-        return f"results/weights/{backbone}.pt"
+    def weights(self, dataset: str, network: str) -> list[str]:
+        """The weights that a network embeds with, one file."""
+        trained = network not in self.config.backbones
+        return [f"results/finetune/{dataset}/{network}/model.pt" if trained else f"results/weights/{network}.pt"]
 
     def weights_files(self, backbone: str) -> list[str]:
         """The user's file that a plain backbone starts from; none for published or random weights."""
@@ -169,22 +189,89 @@ class Layout:
         spec = self.config.backbones[backbone]
         return Backbone(model=spec.model, weights=spec.weights, pixels="any", finetune=spec.finetune)
 
+    def engine_spec(self, backbone: str) -> Backbone:
+        """What the choice of an engine depends on beside its files: the entry without what they tell."""
+        without = {"weights": RANDOM, "finetune": None, "seed": 0, "pixels": "any"}
+        return self.config.backbones[backbone].model_copy(update=without)
+
+    # ------------------------------------------------------------------------------- embeddings
+
+    def ids(self, wildcards: Mapping[str, str]) -> dict[str, str]:
+        """Wildcards and what follows from them: a network's backbone, or a plain backbone's network."""
+        found = dict(wildcards)
+        if "network" in found:
+            found["backbone"] = found["network"].split("/")[0]
+        elif "split" in found and found.get("backbone") in self.config.backbones:
+            found["network"] = self.network(found["backbone"], found["split"])
+        return found
+
+    def recipe(self, dataset: str, network: str) -> list[str]:
+        """How a network embeds the images of a dataset, one file."""
+        return [f"results/embed/{dataset}/{network}/engine.json"]
+
+    def embeddings(self, dataset: str, network: str) -> str:
+        """A network's embeddings of the original images."""
+        return f"results/embed/{dataset}/{network}/embeddings.h5"
+
+    def views(self, dataset: str, backbone: str, split: str, augmentation: str) -> str:
+        """A plain backbone's embeddings of augmented training images."""
+        return f"results/embed/{dataset}/{backbone}/{split}/{augmentation}/views.h5"
+
     def embeddings_of(self, dataset: str, backbone: str, split: str) -> list[str]:
         """Files of the embeddings of the original images, one a part of a fusion."""
-        return [
-            f"results/embed/{dataset}/{part}/{split + '/' if self.is_trained(part) else ''}embeddings.h5"
-            for part in self.parts(backbone)
-        ]
-
-    def member_embeddings(self, dataset: str, backbone: str) -> list[str]:
-        """Embeddings of a union's members: their rows are copied, not computed again."""
-        return [path for member in self.members(dataset) for path in self.embeddings_of(member, backbone, "")]
+        return [self.embeddings(dataset, self.network(part, split)) for part in self.parts(backbone)]
 
     def views_of(self, dataset: str, backbone: str, split: str, augmentation: str) -> list[str]:
         """Files of the embeddings of augmented training images; none without augmentation."""
         if augmentation == NO_AUGMENTATION:
             return []
-        return [f"results/embed/{dataset}/{part}/{split}/{augmentation}/views.h5" for part in self.parts(backbone)]
+        return [self.views(dataset, part, split, augmentation) for part in self.parts(backbone)]
+
+    def view_flags(self, dataset: str, split: str, augmentation: str) -> list[str]:
+        """The command-line words that say which views are made."""
+        made = dump(self.config.augmentations[augmentation])
+        return ["--split", f"results/split/{dataset}/{split}.parquet", "--augmentation", made]
+
+    def parts_of_embeddings(self, dataset: str, network: str) -> list[str]:
+        """Files whose rows an embedding copies: of a union its members', of a scattered dataset its shards."""
+        if self.members(dataset) and network in self.config.backbones:
+            return [self.embeddings(member, network) for member in self.members(dataset)]
+        return self._shards(dataset, self.embeddings(dataset, network))
+
+    def parts_of_views(self, dataset: str, backbone: str, split: str, augmentation: str) -> list[str]:
+        """Files whose rows the views of a scattered dataset are copied from."""
+        return self._shards(dataset, self.views(dataset, backbone, split, augmentation))
+
+    def _shards(self, dataset: str, whole: str) -> list[str]:
+        count = self.config.datasets[dataset].scatter
+        return [f"{Path(whole).parent}/shards/{count}/{shard}.h5" for shard in range(1, count + 1)] if count > 1 else []
+
+    def shard_flag(self, shards: str, shard: str) -> str:
+        """The command-line flag that names a shard."""
+        return f"--shard {shard}/{shards}"
+
+    def shard_listings(self, dataset: str) -> list[str]:
+        """Listings that are made by the workflow, of a dataset or of a union's members."""
+        return [self.listing(name) for name in self.members(dataset) or [dataset] if name in self.generated()]
+
+    def shard_contents(self, dataset: str, shards: str, shard: str) -> str:
+        """A digest of all listed files that the images of a shard may come from."""
+        names = [name for name in self.members(dataset) or [dataset] if name not in self.generated()]
+        return digest(
+            [[sha for sha in self._listed[name] if shard_of(sha, int(shards)) == int(shard)] for name in names]
+        )
+
+    @cached_property
+    def _listed(self) -> dict[str, list[str]]:
+        """SHA-256 of every image below the root of a dataset that lives in a folder, by its id."""
+        return {
+            name: [
+                file.sha256
+                for file in read_listing(Path(self.listing(name)))
+                if file.sha256 and file.path not in tables
+            ]
+            for name, (_, tables) in self.scanned().items()
+        }
 
     # ---------------------------------------------------------------------------------- studies
 
@@ -227,7 +314,7 @@ class Layout:
         return StudyContext(
             id=study,
             study=spec,
-            dataset=config.datasets[spec.dataset],
+            dataset=self.dataset_spec(spec.dataset),
             split=self.split(spec.split),
             augmentation=config.augmentations.get(spec.augmentation),
             backbones={part: config.backbones[part] for backbone in spec.backbones for part in self.parts(backbone)},

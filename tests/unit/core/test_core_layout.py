@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from heteroscope import config
+from heteroscope.data.listing import update_listing
 from heteroscope.errors import ConfigError
 from heteroscope.layout import Layout
 
@@ -91,10 +93,113 @@ def test_views_belong_to_the_training_images_of_a_split(layout: Layout) -> None:
     assert layout.views_of("eyes", "frozen", "cv-2", "none") == []
 
 
-def test_weights(layout: Layout) -> None:
-    assert layout.weights("eyes", "frozen", "cv-1") == "results/weights/frozen.pt"
-    assert layout.weights("eyes", "tuned", "cv-1") == "results/finetune/eyes/tuned/cv-1/model.pt"
-    assert [layout.is_trained(name) for name in ("frozen", "tuned")] == [False, True]
+def test_a_network_stands_in_paths_with_the_split_that_it_is_trained_on(layout: Layout) -> None:
+    assert layout.networks() == ["frozen", "wide", "tuned/cv-1", "tuned/cv-2"]
+    assert [layout.network(name, "cv-1") for name in ("frozen", "tuned")] == ["frozen", "tuned/cv-1"]
+    assert layout.weights("eyes", "frozen") == ["results/weights/frozen.pt"]
+    assert layout.weights("eyes", "tuned/cv-1") == ["results/finetune/eyes/tuned/cv-1/model.pt"]
+    assert layout.recipe("eyes", "tuned/cv-1") == ["results/embed/eyes/tuned/cv-1/engine.json"]
+
+
+@pytest.mark.parametrize(
+    ("wildcards", "known"),
+    [
+        ({"network": "frozen"}, {"network": "frozen", "backbone": "frozen"}),
+        ({"network": "tuned/cv-2"}, {"network": "tuned/cv-2", "backbone": "tuned"}),
+        (
+            {"backbone": "frozen", "split": "cv-2"},
+            {"network": "frozen", "backbone": "frozen", "split": "cv-2"},
+        ),
+        (
+            {"backbone": "tuned", "split": "cv-2"},
+            {"network": "tuned/cv-2", "backbone": "tuned", "split": "cv-2"},
+        ),
+        ({"backbone": "frozen+tuned", "split": "cv-2"}, {"backbone": "frozen+tuned", "split": "cv-2"}),
+        ({"dataset": "eyes"}, {"dataset": "eyes"}),
+    ],
+)
+def test_what_follows_from_wildcards(layout: Layout, wildcards: dict[str, str], known: dict[str, str]) -> None:
+    assert layout.ids(wildcards) == known
+
+
+def test_the_choice_of_an_engine_depends_on_the_network_and_how_it_embeds(layout: Layout) -> None:
+    wide = layout.engine_spec("wide")
+    assert (wide.layer, wide.batch_size, wide.seed, wide.pixels) == ("features.3", 4, 0, "any")
+    tuned = layout.engine_spec("tuned")
+    assert tuned == layout.engine_spec("frozen")  # their weights files tell them apart
+    assert config.parse(config.Backbone, config.dump(tuned)) == tuned
+    exact = Layout(config.load(RAW | {"backbones": RAW["backbones"] | {"frozen": network(precision="float32")}}))
+    assert exact.engine_spec("frozen") != layout.engine_spec("frozen")
+
+
+def scattered(**jobs: int) -> Layout:
+    datasets = {name: spec | {"scatter": jobs.get(name, 1)} for name, spec in RAW["datasets"].items()}
+    return Layout(config.load(RAW | {"datasets": datasets}))
+
+
+def test_a_scattered_dataset_is_embedded_in_shards(layout: Layout) -> None:
+    assert layout.parts_of_embeddings("eyes", "frozen") == []
+    assert layout.parts_of_views("eyes", "frozen", "cv-1", "flip") == []
+    found = scattered(eyes=2)
+    assert found.parts_of_embeddings("eyes", "frozen") == [f"results/embed/eyes/frozen/shards/2/{i}.h5" for i in (1, 2)]
+    assert found.parts_of_embeddings("eyes", "tuned/cv-1") == [
+        f"results/embed/eyes/tuned/cv-1/shards/2/{i}.h5" for i in (1, 2)
+    ]
+    assert found.parts_of_views("eyes", "tuned", "cv-1", "flip") == [
+        f"results/embed/eyes/tuned/cv-1/flip/shards/2/{i}.h5" for i in (1, 2)
+    ]
+    assert found.parts_of_embeddings("chest", "frozen") == []
+
+
+def test_a_union_is_copied_from_its_members_however_it_is_scattered(layout: Layout) -> None:
+    members = ["results/embed/eyes/frozen/embeddings.h5", "results/embed/chest/frozen/embeddings.h5"]
+    for found in (layout, scattered(both=2, eyes=2)):
+        assert found.parts_of_embeddings("both", "frozen") == members
+    assert layout.parts_of_embeddings("both", "tuned/cv-1") == []  # trained on this union's own split
+    assert len(scattered(both=2).parts_of_embeddings("both", "tuned/cv-1")) == 2
+
+
+def test_scatter_is_part_of_nothing_but_the_shards() -> None:
+    whole, parts = scattered(), scattered(eyes=3)
+    assert parts.dataset_spec("eyes") == whole.dataset_spec("eyes")
+    assert config.dump(parts.context("one")) == config.dump(whole.context("one"))
+    assert parts.config.datasets["eyes"].scatter == 3
+
+
+def test_the_contents_of_a_shard_change_with_its_own_images_alone(tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    for number in range(6):
+        (tmp_path / f"both/{number}.png").write_bytes(bytes([number]))
+    (tmp_path / "both/t.csv").write_text("a table\n")
+    (tmp_path / "chest").mkdir()
+    (tmp_path / "chest/0.png").write_bytes(b"another")
+    eyes = RAW["datasets"]["eyes"] | {"root": "both"}
+    found = Layout(config.load(RAW | {"data_root": str(tmp_path), "datasets": RAW["datasets"] | {"eyes": eyes}}))
+
+    def contents(dataset: str) -> list[str]:
+        listings = {}
+        for name, (root, tables) in found.scanned().items():
+            listings[name] = tmp_path / f"{name}.tsv"
+            update_listing(root, listings[name], tables)
+        fresh = Layout(found.config)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Layout, "listing", lambda self, name: str(listings[name]))
+            return [fresh.shard_contents(dataset, "4", str(shard)) for shard in range(1, 5)]
+
+    before, both = contents("eyes"), contents("both")
+    assert len(set(before)) > 1
+    (tmp_path / "both/t.csv").write_text("another table\n")
+    assert contents("eyes") == before
+    added = b"an image"
+    (tmp_path / "both/added.png").write_bytes(added)
+    own = int(hashlib.sha256(added).hexdigest()[:8], 16) % 4
+    for then, now in ((before, contents("eyes")), (both, contents("both"))):
+        assert [shard for shard in range(4) if then[shard] != now[shard]] == [own]
+
+
+def test_a_shard_of_generated_images_waits_for_their_listing(layout: Layout) -> None:
+    assert layout.shard_listings("made") == ["results/dataset/made/listing.tsv"]
+    assert layout.shard_listings("both") == []
 
 
 def test_initial_weights_depend_on_nothing_but_their_origin(layout: Layout) -> None:
@@ -159,10 +264,6 @@ def test_a_union_is_read_by_its_members(layout: Layout) -> None:
         "results/dataset/eyes/small/pixels.h5",
         "results/dataset/chest/small/pixels.h5",
     ]
-    assert layout.member_embeddings("both", "frozen") == [
-        "results/embed/eyes/frozen/embeddings.h5",
-        "results/embed/chest/frozen/embeddings.h5",
-    ]
 
 
 def test_folds_share_a_split(layout: Layout) -> None:
@@ -173,7 +274,7 @@ def test_folds_share_a_split(layout: Layout) -> None:
 
 
 def test_backbones_by_how_they_come(layout: Layout) -> None:
-    assert (layout.frozen(), layout.trained()) == (["frozen", "wide"], ["tuned"])
+    assert layout.trained() == ["tuned"]
     assert layout.finetune_augmentation("tuned") is None
     assert layout.finetune_augmentation("frozen") is None
 

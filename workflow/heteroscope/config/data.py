@@ -34,6 +34,9 @@ class DatasetBase(Closed):
     balance: Balance | None = Field(
         None, description="cut larger classes down to the smallest; without it all images stay"
     )
+    scatter: Positive = Field(
+        1, description="jobs that divide the embedding among them, for several GPUs or nodes; part of no result"
+    )
 
     @field_validator("classes")
     @classmethod

@@ -21,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--images", type=Path, required=True, help="output: images.parquet")
     arguments.add_argument("--rejected", type=Path, required=True, help="output: rejected.csv")
     arguments.add_argument("--classes", type=Path, required=True, help="output: classes.csv")
+    arguments.add_argument(
+        "--workers", type=int, default=2, help="threads that decode; no part of the result (default 2)"
+    )
     args = arguments.parse_args(argv)
     spec = parse(Dataset, args.spec)
     if not isinstance(spec, UnionDataset) and args.listing is None:
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         listing = read_listing(args.listing)
         source = read_source(spec, args.root, listing)
-    images, rejected = curate(source, spec, root=args.root, listing=listing, threads=args.threads)
+    images, rejected = curate(source, spec, root=args.root, listing=listing, workers=args.workers)
     write_table(images, args.images)
     write_table(rejected, args.rejected)
     write_table(class_counts(images, spec.class_names), args.classes)

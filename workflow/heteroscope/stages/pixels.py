@@ -17,6 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--spec", required=True, help="the pixel configuration as JSON")
     arguments.add_argument("--reuse", type=Path, nargs="*", default=[], help="other pixels.h5 to copy from")
     arguments.add_argument("--pixels", type=Path, required=True, help="output: pixels.h5; its digest stands beside it")
+    arguments.add_argument(
+        "--workers", type=int, default=2, help="threads that decode; no part of the result (default 2)"
+    )
     args = arguments.parse_args(argv)
     spec = parse(Pixels, args.spec)
     fix_threads(args.threads)
@@ -25,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.store import read_table
 
     images = read_table(args.images)
-    build_pixels(images, root=args.root, spec=spec, target=args.pixels, reuse=args.reuse, threads=args.threads)
+    build_pixels(images, root=args.root, spec=spec, target=args.pixels, reuse=args.reuse, workers=args.workers)
 
 
 if __name__ == "__main__":
