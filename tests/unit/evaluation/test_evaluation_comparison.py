@@ -298,7 +298,7 @@ def test_a_summary_of_the_baseline(analysis: Analysis, label: np.ndarray) -> Non
         label=label,
         group=test["group"].to_numpy(),
         class_names=analysis.class_names,
-        embedding={"model": "resnet18", "weights": "random"},
+        embedding={"model": "resnet18", "weights": "random", "precision": "bfloat16", "agreement": 0.9995},
     )
     found = summary(samples, analysis.baseline, Head(selection="test"))
     for metric in SHOWN:
@@ -307,6 +307,7 @@ def test_a_summary_of_the_baseline(analysis: Analysis, label: np.ndarray) -> Non
         np.testing.assert_allclose(found["metrics"][metric]["sd"], np.std(seeds, ddof=1))
     assert found["optimistic"]
     assert (found["model"], found["weights"], found["seeds"]) == ("resnet18", "random", 2)
+    assert (found["precision"], found["agreement"], found["engine"]) == ("bfloat16", "0.9995", "")
     assert found["rows"] == {"train": 0, "validation": 0, "test": 60}
     single = summary(samples, analysis.baseline[:1], Head())
     assert single["metrics"]["auc"]["sd"] is None

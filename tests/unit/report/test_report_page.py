@@ -266,6 +266,7 @@ def test_data_section_counts_classes_parts_and_rejections(page, raw):
 
 def test_what_it_stands_on_names_weights_seeds_and_configuration(study, page):
     assert "trained (sha256 0123abcd)" in page.text
+    assert "openvino in bfloat16, lowest cosine similarity to torch in float32 0.99991" in page.text
     assert "split.seed 4711" in page.text
     assert "clusterings.kmeans-3.seed 12" in page.text
     assert "min_class: 5" in page.text

@@ -45,6 +45,7 @@ def verdict_document(
         "sensitivity": sensitivity(context, tests, primary),
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
+        "arithmetic": {name: analysis.summary[name] for name in ("engine", "precision", "agreement")},
         "warnings": warnings,
         "paragraph": paragraph(context, analysis, test, verdict, reason, published, attributes),
     }
@@ -129,9 +130,7 @@ def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) 
         )
     found += _backbone_warnings(context)
     if analysis.approximate:
-        found.append(
-            f"approximate clustering: the data are too large for memory; {' and '.join(analysis.approximate)}"
-        )
+        found.append(f"approximate clustering: the data are too large for memory; {' and '.join(analysis.approximate)}")
     if analysis.labels is not None:
         found += _rule_warnings(context, analysis)
     if tested < FEW_TEST_IMAGES:

@@ -11,6 +11,8 @@ from heteroscope.config import Head
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation import metrics
 
+EMBEDDING = ("model", "weights", "engine", "precision", "agreement")  # what is told of the embedding
+
 
 def prediction_table(samples: Samples, probability: np.ndarray) -> pd.DataFrame:
     """One row a seed and test image, from probabilities (seeds, test rows, classes)."""
@@ -60,6 +62,5 @@ def summary(samples: Samples, probability: np.ndarray, head: Head) -> dict[str, 
         "seeds": len(probability),
         "selection": head.selection,
         "optimistic": head.selection == "test",
-        "model": str(samples.embedding.get("model", "")),
-        "weights": str(samples.embedding.get("weights", "")),
+        **{name: str(samples.embedding.get(name, "")) for name in EMBEDDING},
     }

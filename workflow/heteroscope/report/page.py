@@ -184,6 +184,9 @@ def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     )
 
 
+_ARITHMETIC = "{engine} in {precision}, lowest cosine similarity to torch in float32 {agreement}"
+
+
 def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, Any]]:
     """What the numbers stand on: groups of names and values."""
     backbones = {
@@ -201,7 +204,11 @@ def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, An
     }
     rule = {name.replace("_", " "): tables.number(value) for name, value in (document["rule"] or {}).items()}
     groups = {
-        "Networks": backbones | {"weights of the primary analysis": document["weights"]},
+        "Networks": backbones
+        | {
+            "weights of the primary analysis": document["weights"],
+            "its arithmetic": _ARITHMETIC.format(**document["arithmetic"]),
+        },
         "Rows": rows,
         "The shared rule that labels were drawn from": rule,
         "Seeds": dict(_seeds(context.model_dump(mode="json"))),
