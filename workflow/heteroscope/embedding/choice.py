@@ -144,6 +144,19 @@ def obstacle(recipe: Recipe) -> str | None:
     return "this machine has no bfloat16"
 
 
+def require_able(recipe: Recipe, path: Path) -> None:
+    """Refuse to embed on a machine that cannot run a recipe.
+
+    Raises:
+        ConfigError: names the recipe's file and the keys to set.
+    """
+    if reason := obstacle(recipe):
+        raise ConfigError(
+            f"{path}: {recipe.engine} in {recipe.precision} was chosen for this study, but {reason}; embed on a machine"
+            " like the one that chose, or set `engine: torch` and `precision: float32` of the backbone"
+        )
+
+
 # --------------------------------------------------------------------------------------- a new choice
 
 
@@ -168,25 +181,23 @@ def choose(current: Backbone, reference: Recipe, pixels: Path, make: MakeEngine,
     """
     pairs, reasons = candidates(current, machine)
     image_id, images = sample(pixels)
-    engine = make(reference)
-    expected = features(engine, images)
+    standard = make(reference)
+    expected = features(standard, images)
     require_finite(expected, image_id)
     for name, precision in pairs:
         recipe = reference.model_copy(update={"engine": name, "precision": precision})
-        agreement = 1.0
-        if (name, precision) != (reference.engine, reference.precision):
-            try:
-                engine = make(recipe)
-            except openvino_engine.UnfitNetworkError as error:
-                if current.engine == name:
-                    raise
-                reasons.append(str(error))
-                continue
-            agreement = lowest_cosine(features(engine, images), expected)
+        try:
+            engine = standard if recipe == reference else make(recipe)
+        except openvino_engine.UnfitNetworkError as error:
+            if current.engine == name:
+                raise
+            reasons.append(str(error))
+            continue
+        agreement = 1.0 if engine is standard else lowest_cosine(features(engine, images), expected)
         if agreement >= BOUNDS[precision]:
             return _chosen(recipe, current, engine.device, agreement, len(images), reasons)
         reasons.append(_disagreement(name, precision, agreement, len(images)))
-        log.warning("%s; trying the next", reasons[-1])
+        log.warning("%s", reasons[-1])
     raise ConfigError(f"{'; '.join(reasons)}; set `engine: torch` of the backbone")
 
 

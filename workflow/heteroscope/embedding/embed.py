@@ -14,13 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from heteroscope.config import dump
+from heteroscope.embedding.agreement import require_finite
 from heteroscope.embedding.engine import Engine
 from heteroscope.embedding.journal import Journal, JournalRows, left_behind, new_journal
 from heteroscope.embedding.keys import Target, row_keys
 from heteroscope.embedding.known import KnownRows, OlderFile
 from heteroscope.embedding.reading import PixelRows
 from heteroscope.embedding.recipe import Recipe
-from heteroscope.errors import StoreError
 from heteroscope.store import create_h5, write_digest, write_strings
 
 CHUNK_BYTES = 2**16  # of features: small, so that rows in another order cost little to find
@@ -111,10 +111,7 @@ def _compute(
     pixels = images.batches(_blocks(rows, engine.batch_size), batch_size=engine.batch_size, workers=workers)
     with closing(pixels), tqdm(total=len(rows), unit="image", desc="embedding", mininterval=2) as progress:
         for batch, features in zip(_blocks(rows, engine.batch_size), engine.stream(pixels), strict=True):
-            finite = np.isfinite(features).all(axis=1)
-            if not finite.all():
-                bad = images.target.image_id[batch][~finite][0]
-                raise StoreError(f"the embedding of image {bad} is not finite; check the backbone's weights")
+            require_finite(features, images.target.image_id[batch])
             journal.append(keys[batch], features)
             progress.update(len(batch))
     log.info("%.1f images/s", len(rows) / (time.perf_counter() - start))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heteroscope.atomic import atomic_path
+from heteroscope.embedding.keys import NETWORK_CODE
 from heteroscope.embedding.recipe import Precision, Recipe
 from heteroscope.errors import ConfigError
 from heteroscope.provenance import digest, modules_digest, versions
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
 BATCH_SIZE = 8  # larger batches are slower: their activations leave the cache
 TOPOLOGY, PARAMETERS = "network.xml", "network.bin"
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
-
-# what a converted network depends on beside its weights
-CONVERSION_CODE = (
-    "heteroscope.backbones.pooling",
-    "heteroscope.backbones.registry",
-    "heteroscope.backbones.small_cnn",
-    "heteroscope.embedding.openvino_engine",
-)
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +147,7 @@ def network_path(recipe: Recipe, cache: Path) -> Path:
         [recipe.weights_sha256, recipe.model, recipe.pooling, recipe.layer],
         [recipe.channels, recipe.size, recipe.batch_size or BATCH_SIZE],
         versions("openvino"),
-        modules_digest(*CONVERSION_CODE),
+        modules_digest(*NETWORK_CODE, __name__),
     )
     return cache / f"{recipe.model}-{key}.zip"
 

@@ -1,54 +1,72 @@
-"""Embed images, or augmented views of training images, with a frozen backbone."""
+"""Embed images, or augmented views of training images, as a recipe says."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from heteroscope.config import Augmentation, Backbone, parse
+from heteroscope.config import Augmentation, parse
 from heteroscope.stages.command import fix_threads, parser, run
+
+if TYPE_CHECKING:
+    from heteroscope.embedding.engine import Engine
+    from heteroscope.embedding.keys import Target
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, load, call, save."""
     arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="the backbone as JSON")
+    arguments.add_argument("--recipe", required=True, type=Path, help="engine.json")
     arguments.add_argument("--pixels", required=True, type=Path, help="pixels.h5")
-    arguments.add_argument("--weights", required=True, type=Path, help="the backbone's weights file")
+    arguments.add_argument("--weights", required=True, type=Path, help="the weights file that the recipe is made for")
     arguments.add_argument("--reuse", nargs="*", default=[], type=Path, help="files whose known rows are copied")
     arguments.add_argument("--split", type=Path, help="split.parquet; makes views of its training images")
     arguments.add_argument("--augmentation", help="the augmentation as JSON; needed with --split")
+    arguments.add_argument("--shard", type=_shard, help="only images of this part, such as 2/4")
+    arguments.add_argument("--workers", type=int, default=1, help="cores to use; no part of the result (default 1)")
+    arguments.add_argument("--cache", required=True, type=Path, help="folder of converted networks")
     arguments.add_argument("--output", required=True, type=Path, help="embeddings.h5 or views.h5; may exist")
     args = arguments.parse_args(argv)
     if (args.split is None) != (args.augmentation is None):
         arguments.error("--split and --augmentation go together")
     fix_threads(args.threads)
-    from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
-    from heteroscope.backbones.weights import read_weights
-    from heteroscope.embedding.embed import Recipe, embed, originals, pixels_shape, views
-    from heteroscope.embedding.torch_engine import TorchEngine
+    from heteroscope.embedding.choice import make_engine, require_able
+    from heteroscope.embedding.embed import embed
+    from heteroscope.embedding.keys import shard
+    from heteroscope.embedding.recipe import read_recipe
 
-    spec: Backbone = parse(Backbone, args.spec)
-    weights = read_weights(args.weights, model=spec.model)
-    extractor = FeatureExtractor(weights.network, model=spec.model, pooling=spec.pooling, layer=spec.layer)
-    channels, size = pixels_shape(args.pixels)
-    width = embedding_width(extractor, channels=channels, size=size)
-    recipe = Recipe(
-        spec,
-        weights.description,
-        weights.sha256,
-        width,
-        TorchEngine(extractor, threads=args.threads, batch_size=spec.batch_size or 32),
-    )
+    recipe = read_recipe(args.recipe)
+    recipe.check(pixels=args.pixels, weights=args.weights)
+
+    def engine() -> Engine:
+        require_able(recipe, args.recipe)
+        return make_engine(recipe, args.weights, cache=args.cache, threads=args.threads, workers=args.workers)
+
+    target = _target(args)
+    target = shard(target, *args.shard) if args.shard else target
+    embed(target, recipe, engine, pixels=args.pixels, output=args.output, reuse=args.reuse, workers=args.workers)
+
+
+def _target(args: argparse.Namespace) -> Target:
+    from heteroscope.embedding.keys import originals, views
+
     if args.augmentation is None:
-        target = originals(args.pixels)
-    else:
-        from heteroscope.data.augmentation import viewed_rows
-        from heteroscope.store import read_table
+        return originals(args.pixels)
+    from heteroscope.data.augmentation import viewed_rows
+    from heteroscope.store import read_table
 
-        augmentation: Augmentation = parse(Augmentation, args.augmentation)
-        target = views(viewed_rows(read_table(args.split), augmentation), augmentation)
-    embed(target, recipe, pixels=args.pixels, output=args.output, reuse=args.reuse)
+    augmentation: Augmentation = parse(Augmentation, args.augmentation)
+    return views(viewed_rows(read_table(args.split), augmentation), augmentation)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Number of the shard, from 1, and how many there are."""
+    shard, _, shards = text.partition("/")
+    if not (shard.isdecimal() and shards.isdecimal() and 1 <= int(shard) <= int(shards)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number and how many there are, such as 2/4")
+    return int(shard), int(shards)
 
 
 if __name__ == "__main__":

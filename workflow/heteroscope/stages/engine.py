@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--output", required=True, type=Path, help="engine.json; may exist")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
-
     from heteroscope.embedding.choice import Machine, choose, kept, make_engine
     from heteroscope.embedding.recipe import pixels_shape, write_recipe
 
