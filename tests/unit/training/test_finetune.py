@@ -13,7 +13,7 @@ from torch import nn
 
 from heteroscope.backbones.weights import read_weights
 from heteroscope.errors import DataError, StoreError
-from heteroscope.stages import embed, finetune, weights
+from heteroscope.stages import embed, engine, finetune, weights
 from heteroscope.store import create_h5, open_h5, read_embeddings, read_table, write_strings, write_table
 from heteroscope.training.pixels import PixelsModule, hold_out, labelled_images
 
@@ -73,17 +73,31 @@ def test_an_easy_cue_is_learnt(study: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert history["held_out_accuracy"].max() > 0.9
     trained = read_weights(study / "model.pt", model="small-cnn")
     assert trained.description == "trained on 80 images of share B of holdout (initial: random (seed 0))"
-    embed.main(
-        [
-            *("--spec", spec(), "--pixels", str(study / "pixels.h5"), "--weights", str(study / "model.pt")),
-            *("--output", str(study / "embeddings.h5"), "--threads", "1"),
-        ]
-    )
+    files = [
+        "--pixels",
+        str(study / "pixels.h5"),
+        "--weights",
+        str(study / "model.pt"),
+        "--cache",
+        str(study / "cache"),
+    ]
+    recipe = str(study / "engine.json")
+    engine.main([*files, "--spec", spec(), "--output", recipe, "--threads", "1"])
+    embed.main([*files, "--recipe", recipe, "--output", str(study / "embeddings.h5"), "--threads", "1"])
     features, labels = read_embeddings([study / "embeddings.h5"]).features.astype(float), planted()[1]
     centroids = np.stack([features[:80][labels[:80] == label].mean(axis=0) for label in (0, 1)])
     nearest = np.linalg.norm(features[80:, None] - centroids, axis=2).argmin(axis=1)
     assert (nearest == labels[80:]).mean() > 0.9, "the embedding of unseen images does not carry the cue"
-    expected = {"pixels.h5", "split.parquet", "initial.pt", "model.pt", "model.csv", "embeddings.h5"}
+    expected = {
+        "pixels.h5",
+        "split.parquet",
+        "initial.pt",
+        "model.pt",
+        "model.csv",
+        "embeddings.h5",
+        "engine.json",
+        "cache",
+    }
     assert {path.name for path in study.iterdir()} == expected | {"embeddings.h5.digest"}, "litter"
 
 
