@@ -29,7 +29,7 @@ from heteroscope.config import Augmentation
 from heteroscope.data.augmentation import augment
 from heteroscope.embedding import embed, keys, reading
 from heteroscope.embedding.engine import Engine
-from heteroscope.embedding.journal import new_journal
+from heteroscope.embedding.journal import Journal, new_journal
 from heteroscope.embedding.openvino_engine import OpenVinoEngine, converted
 from heteroscope.embedding.recipe import EngineName
 from heteroscope.embedding.torch_engine import TorchEngine
@@ -417,6 +417,14 @@ def test_two_runs_at_once_do_not_share_a_journal(study: Study) -> None:
         assert study.embed() == (10, 0)  # a third one, which ends first
         one.append(np.array([b"c"]), first)
     assert study.embed() == (0, 10)
+
+
+def test_a_disk_that_forgets_is_noticed(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+    monkeypatch.setattr(Journal, "append", lambda journal, keys, rows: append(journal, keys[1:], rows[1:]))
+    with pytest.raises(StoreError, match=r"embeddings\.h5\..*\.journal: not what was written to it; check the disk"):
+        study.embed()
+    assert not study.output.exists()
 
 
 def test_an_error_keeps_what_was_computed(study: Study) -> None:

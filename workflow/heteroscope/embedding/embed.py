@@ -74,6 +74,10 @@ def embed(
             _compute(compute, keys, images, engine_factory(), journal, workers)
             journals.append(JournalRows(journal.path, journal.file, recipe.width))
             known.add(journals[-1])
+            if len(known.missing()):
+                raise StoreError(
+                    f"{journal.path}: not what was written to it; check the disk and run the workflow again"
+                )
         counts = {"computed": len(compute), "reused": len(keys) - len(compute)}
         log.info("%d embeddings computed, %d reused", *counts.values())
         with create_h5(output, target.encoding, _origin(recipe, target, images.preprocessing) | counts) as file:
