@@ -21,6 +21,7 @@ from heteroscope.embedding.keys import Target, row_keys
 from heteroscope.embedding.known import KnownRows, OlderFile
 from heteroscope.embedding.reading import PixelRows
 from heteroscope.embedding.recipe import Recipe
+from heteroscope.errors import StoreError
 from heteroscope.store import create_h5, write_digest, write_strings
 
 CHUNK_BYTES = 2**16  # of features: small, so that rows in another order cost little to find
