@@ -25,6 +25,11 @@ def test_a_second_run_has_nothing_to_do(planned: Callable, finished: Path, tiny:
     assert planned(finished, tiny) == {}
 
 
+def test_the_number_of_cores_makes_nothing_stale(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
+    """The study was run on two."""
+    assert planned(finished, tiny, cores=1) == {}
+
+
 def test_a_learning_rate_reruns_what_trains_heads(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
     tiny["heads"]["linear"]["learning_rate"] = 0.01
     assert planned(finished, tiny) == STUDY
@@ -57,7 +62,7 @@ def test_changed_code_reruns_what_imports_it(
     distances.write_text(distances.read_text() + "\nANOTHER = 1\n")
     jobs = planned(finished, tiny, package=package)
     assert jobs["cluster"] == 1
-    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights", "embed", "train"}
+    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "train"}
 
 
 def test_the_time_of_a_large_file_makes_nothing_stale(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
@@ -78,7 +83,7 @@ def test_a_lost_embedding_comes_back_where_it_is_needed_and_nothing_before_it(
     finally:
         path.with_suffix(".aside").rename(path)
     assert jobs["embed"] == 1
-    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights"}
+    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights", "engine"}
 
 
 def test_lost_photographs_of_a_phantom_come_back_where_they_are_needed(
@@ -97,9 +102,10 @@ def test_lost_photographs_of_a_phantom_come_back_where_they_are_needed(
     assert "phantom" not in planned(folder, tiny)
 
 
-def test_a_run_from_scratch_gives_the_same_bytes(
+def test_a_run_from_scratch_gives_the_same_bytes_however_it_is_scattered(
     snakemake: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
+    tiny["datasets"]["toy"]["scatter"] = 2
     done = snakemake(tmp_path, tiny, "--cores", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     tables = sorted(
