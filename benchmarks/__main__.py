@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import ROOT, commit, facts
 from benchmarks.measure import Result, say
-from benchmarks.workplace import Sizes, Workplace
+from benchmarks.workplace import Workplace
 
 # in the order of the page: name → the function that measures
 GROUPS = {
@@ -38,8 +42,31 @@ def measure(name: str, place: Workplace) -> Result:
     return result
 
 
+def measure_apart(name: str, scratch: Path, page: Path) -> Result:
+    """Run one group in a process of its own, so that neither its threads nor its end touch another group.
+
+    Raises:
+        RuntimeError: it failed; why stands in the log.
+    """
+    target = scratch / f"{name}.pickle"
+    code = (
+        "import pickle, sys; from pathlib import Path; from benchmarks.__main__ import measure;"
+        " from benchmarks.workplace import Workplace; name, scratch, page, target = sys.argv[1:];"
+        " result = measure(name, Workplace(Path(scratch), page=Path(page)));"
+        " Path(target).write_bytes(pickle.dumps(result))"
+    )
+    words = [sys.executable, "-c", code, name, str(scratch), str(page), str(target)]
+    status = subprocess.run(words, cwd=ROOT, check=False).returncode
+    if not target.is_file():  # what was measured counts, even where the process then ended badly
+        raise RuntimeError(f"ended with status {status}")
+    result: Result = pickle.loads(target.read_bytes())
+    return result
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the groups asked for, keep the others where they stand on the same commit, and write the page."""
+    os.environ["TQDM_DISABLE"] = "1"  # before anything imports it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the scratch folder goes
     from benchmarks.page import Measured, kept, page, read, write
 
     args = _arguments().parse_args(argv)
@@ -48,15 +75,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: --only: no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     store, here, machine = args.output / "results.json", args.commit or commit(), facts()
     groups = kept(read(store), here, machine)
-    failed: dict[str, Exception] = {}
+    failed: dict[str, RuntimeError] = {}
     scratch = Path(tempfile.mkdtemp(prefix="heteroscope-benchmarks-", dir=args.scratch))
     try:
         for name in names:
             say(name)
             try:
-                result = measure(name, Workplace(scratch, Sizes(), page=args.output))
-            except Exception as error:  # one group must not take the others with it
-                traceback.print_exc()
+                result = measure_apart(name, scratch, args.output.resolve())
+            except RuntimeError as error:  # one group must not take the others with it
                 failed[name] = error
                 continue
             groups[name] = Measured(here, machine, result)

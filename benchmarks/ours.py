@@ -79,7 +79,7 @@ class Ready:
     def make(cls, place: Workplace, root: Path, model: str, precision: Precision) -> Ready:
         """Run the stages once, as a study does, and make the engine of the recipe in this process."""
         say(f"  preparing {model}, {precision}")
-        name = f"{root.name}/{model}-{precision}"
+        name = f"ready/{root.name}/{model}-{precision}"
         folder, weights = place.below(name), weights_of(place, model)
         cache = place.below("networks")
         images, spec = images_table(place, root), Pixels(size=place.sizes.side)

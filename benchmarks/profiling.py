@@ -192,7 +192,7 @@ def _draw(axis: mpl.axes.Axes, stacks: Counter[Stack], *, level: int, left: floa
         colour = mpl.colormaps["YlOrBr"](0.15 + 0.08 * ((level + number) % 4))
         axis.barh(level + 0.5, width, left=left, height=0.96, color=colour, edgecolor="white", linewidth=0.5)
         if width > 0.04:
-            room = int(width * 190)
+            room = int(width * 215)
             axis.text(left + width / 2, level + 0.5, _fitted(name, room), ha="center", va="center", fontsize=6.5)
         deepest = max(deepest, _draw(axis, below, level=level + 1, left=left, total=total))
         left += width

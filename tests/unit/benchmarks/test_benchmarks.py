@@ -119,13 +119,13 @@ def test_rows_of_another_commit_or_machine_are_not_kept(tmp_path: Path) -> None:
 def test_one_group_can_be_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
-    def measure(name: str, _place: Workplace) -> Result:
+    def measure(name: str, *_: Path) -> Result:
         calls.append(name)
         if name == "heads":
             raise RuntimeError("broken")
         return Result([judged(f"{name} {len(calls)}", "y", [1.0], at_least(1))])
 
-    monkeypatch.setattr(command, "measure", measure)
+    monkeypatch.setattr(command, "measure_apart", measure)
     monkeypatch.setattr(command, "commit", lambda: "abc")
     command.main(["--only", "embed,memory", "--output", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"heads \(broken\)"):  # and the group after it is measured
@@ -137,6 +137,14 @@ def test_one_group_can_be_measured_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(json.loads((tmp_path / "results.json").read_text())) == ["embed", "memory"]
     with pytest.raises(SystemExit, match="no such group: speed"):
         command.main(["--only", "speed"])
+
+
+def test_a_group_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    if command.measure("gpu", Workplace(tmp_path)).rows[0].met is not None:
+        pytest.skip("a GPU would be measured in full")
+    assert command.measure_apart("gpu", tmp_path, tmp_path) == command.measure("gpu", Workplace(tmp_path))
+    with pytest.raises(RuntimeError, match="ended with status 1"):
+        command.measure_apart("unknown", tmp_path, tmp_path)
 
 
 def test_peak_memory_is_the_commands_own(tmp_path: Path) -> None:
