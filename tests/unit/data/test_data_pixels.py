@@ -1,7 +1,9 @@
+import errno
 import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -238,6 +240,36 @@ def test_what_a_killed_run_has_decoded_is_not_decoded_again(root: Path, tmp_path
     assert reused >= 44  # of the 50 before the end; a few may have waited to be written
     assert computed + reused == 70
     assert list(tmp_path.glob(".*.part")) == []
+
+
+def test_zeros_that_a_failed_machine_has_left_are_not_taken_for_images(root: Path, tmp_path: Path) -> None:
+    images, target, left = table(root), tmp_path / "pixels.h5", tmp_path / ".pixels.h5.abc.part"
+    build_pixels(images, root=root, spec=SPEC, target=target)
+    with h5py.File(target) as file:
+        chunk = file["pixels"].id.get_chunk_info_by_coord((7, 0, 0, 0))
+    data = bytearray(target.read_bytes())
+    data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    left.write_bytes(data)
+    target.unlink()
+    with h5py.File(left) as file:
+        assert not file["pixels"][7].any(), "HDF5 takes these zeros for whole"
+    build_pixels(images, root=root, spec=SPEC, target=target)
+    check(target, images, root)
+    assert work(target) == (1, 69)
+
+
+def test_a_disk_that_is_full_is_not_a_damaged_row(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class FullDisk:
+        shape = (70, 3, 8, 8)
+
+        def __setitem__(self, rows: object, values: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    images, target = table(root), tmp_path / "pixels.h5"
+    build_pixels(images, root=root, spec=SPEC, target=target)
+    with ExitStack() as stack, pytest.raises(OSError, match="No space left"):
+        known_rows.KnownRows([target], (3, 8, 8), stack).copy_to(FullDisk(), pixel_keys(images, SPEC, reduced=False))  # type: ignore[arg-type]
+    assert "damaged" not in caplog.text
 
 
 # --------------------------------------------------------------------------------- reduced decoding

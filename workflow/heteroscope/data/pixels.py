@@ -97,7 +97,7 @@ def build_pixels(
     shape = (spec.channels, spec.size, spec.size)
     left = sorted(target.parent.glob(f".{target.name}.*.part"))
     with ExitStack() as stack:
-        old = KnownRows([target, *left, *reuse], shape, stack)
+        old = KnownRows([target, *left, *reuse], shape, stack, unfinished=left)
         if root is None:
             decoding, keys = _decoding_of_union(images, spec, old, reuse)
         else:
