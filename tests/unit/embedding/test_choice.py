@@ -239,6 +239,22 @@ def test_whether_a_cpu_has_bfloat16(line: str, expected: bool, tmp_path: Path, m
     assert choice.cpu_has_bfloat16() is False
 
 
+@pytest.mark.parametrize("generation", [7, 8])
+def test_a_gpu_that_only_emulates_bfloat16_does_without(generation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Properties:
+        major = generation
+
+    monkeypatch.setattr(torch.version, "hip", None)
+    for name, answer in {
+        "is_available": True,
+        "current_device": 0,
+        "get_device_properties": Properties,
+        "_check_bf16_tensor_supported": True,  # such tensors can be made on any GPU
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    assert ("torch" in Machine.here().bfloat16) is (generation == 8)
+
+
 # -------------------------------------------------------------------------------------- an older choice
 
 

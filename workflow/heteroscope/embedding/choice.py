@@ -51,7 +51,9 @@ class Machine:
 
         gpu = torch.cuda.is_available()
         cpu = cpu_has_bfloat16()
-        able: dict[EngineName, bool] = {"openvino": cpu, "torch": torch.cuda.is_bf16_supported() if gpu else cpu}
+        # older GPUs emulate bfloat16, slower than float32
+        torch_able = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu
+        able: dict[EngineName, bool] = {"openvino": cpu, "torch": torch_able}
         return cls(gpu, openvino_engine.installed(), frozenset(engine for engine, can in able.items() if can))
 
 
