@@ -173,7 +173,21 @@ def test_a_file_that_changed_since_its_listing_is_an_error(root: Path, tmp_path:
     (root / "01.png").unlink()
     with pytest.raises(DataError, match=r"01\.png: cannot be read"):
         build_pixels(images, root=root, spec=SPEC, target=tmp_path / "pixels.h5")
-    assert list(tmp_path.glob("*.h5*")) == []
+    assert not (tmp_path / "pixels.h5").exists()
+
+
+def test_an_image_that_has_changed_costs_no_other_one(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "rows_at_once", lambda _: 4)
+    images, target = table(root), tmp_path / "pixels.h5"
+    Image.new("RGB", (12, 10), "red").save(root / "66.png")
+    with pytest.raises(DataError, match=r"66\.png: changed"):
+        build_pixels(images, root=root, spec=SPEC, target=target)
+    assert not target.exists()
+    build_pixels(table(root), root=root, spec=SPEC, target=target)
+    check(target, table(root), root)
+    assert work(target) == (6, 64)
     assert list(tmp_path.glob(".*.part")) == []
 
 

@@ -29,7 +29,7 @@ from heteroscope.data.ahead import map_ahead
 from heteroscope.data.decoding import ImageError, Properties, read_pixels
 from heteroscope.data.known_rows import ENCODING, KnownRows, rows_at_once, runs
 from heteroscope.errors import DataError, StoreError
-from heteroscope.provenance import code_digest, digest
+from heteroscope.provenance import digest, modules_digest
 from heteroscope.store import create_h5, write_digest, write_strings
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def pixel_keys(images: pd.DataFrame, spec: Pixels, *, reduced: bool) -> list[str
         spec: size and form of the pixels.
         reduced: whether JPEGs that are large enough are decoded at reduced scale; others are not concerned.
     """
-    code, settings = code_digest(DECODING), spec.model_dump(mode="json", exclude={"decoding"})
+    code, settings = modules_digest(DECODING), spec.model_dump(mode="json", exclude={"decoding"})
     marks = np.where(_reducible(images, spec) & reduced, "reduced", "").tolist()
     return [
         digest(sha256, 0, settings, code, *filter(None, [mark]))
@@ -79,8 +79,8 @@ def build_pixels(
 ) -> None:
     """Write `target` and its digest; copy the rows that stand in the old `target` or in `reuse`.
 
-    Memory does not grow with the number of images. A run that is killed or interrupted leaves its
-    file beside the target, from which the next one copies.
+    Memory does not grow with the number of images. A run that is killed or interrupted, or meets an
+    image that has changed, leaves its file beside the target, from which the next one copies.
 
     Args:
         images: columns image_id, path, sha256, width, height, mode and format; rows of the file in their order.
@@ -103,7 +103,7 @@ def build_pixels(
         else:
             decoding = _choose_decoding(images, spec, root, old, workers)
             keys = pixel_keys(images, spec, reduced=decoding.reduced)
-        attributes = {"spec": spec.model_dump(mode="json"), "code": code_digest(DECODING)} | decoding.attributes()
+        attributes = {"spec": spec.model_dump(mode="json"), "code": modules_digest(DECODING)} | decoding.attributes()
         file = stack.enter_context(create_h5(target, ENCODING, attributes))
         write_strings(file, "image_id", images["image_id"].tolist())
         write_strings(file, "key", keys)
@@ -253,7 +253,7 @@ def _files(images: pd.DataFrame, root: Path | None, reuse: Sequence[Path]) -> li
 def _fill(
     rows: h5py.Dataset, missing: np.ndarray, files: Sequence[_ImageFile], spec: Pixels, *, reduced: bool, workers: int
 ) -> None:
-    """Decode files into the missing rows, (n,) int; a run that is interrupted leaves what it has."""
+    """Decode files into the missing rows, (n,) int; interrupted, or at a changed file, leave what there is."""
     decode = partial(_ImageFile.decoded, spec=spec, reduced=reduced)
     decoded = map_ahead(decode, files, size=lambda file: file.memory(spec), workers=workers)
     progress = iter(tqdm(decoded, total=len(files), desc="decode", unit="image", mininterval=1))
@@ -266,7 +266,7 @@ def _fill(
             if time.monotonic() - flushed > FLUSHED_EVERY:
                 rows.file.flush()  # what the kernel has outlives the process
                 flushed = time.monotonic()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DataError):
         temporary = Path(rows.file.filename)
         temporary.rename(temporary.with_suffix(".interrupted.part"))  # from where nothing takes it away
         raise
