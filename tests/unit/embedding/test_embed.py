@@ -52,7 +52,7 @@ def number_of(image_id: str) -> int:
 
 
 def write_pixels(path: Path, numbers: Sequence[int], size: int = SIZE) -> Path:
-    with create_h5(path, "pixels", {"spec": {"size": size}}) as file:
+    with create_h5(path, "pixels", {"spec": {"size": size, "decoding": "auto"}, "decoding": "reduced"}) as file:
         shape = (len(numbers), 3, size, size)
         limit = (None, *shape[1:])  # none may be there
         pixels = file.create_dataset(
@@ -148,7 +148,7 @@ def test_rows_stand_in_the_order_of_the_pixels_with_what_they_stand_on(study: St
         "weights": "random (seed 0)",
         "weights_sha256": "0" * 64,
         "pooling": "last (avg)",
-        "preprocessing": '{"size": 32}',
+        "preprocessing": '{"decoding": "reduced", "size": 32}',
         "augmentation": "null",
         "engine": "torch",
         "precision": "float32",

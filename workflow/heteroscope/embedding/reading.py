@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +25,7 @@ class PixelRows:
     Attributes:
         target: which images and views.
         keys: (n,) bytes, the key of each row's pixels.
-        preprocessing: how the pixels were made, JSON.
+        preprocessing: how the pixels were made, JSON; JPEGs as they were decoded, whatever was asked for.
     """
 
     def __init__(self, path: Path, target: Target) -> None:
@@ -41,7 +42,8 @@ class PixelRows:
                 missing = target.image_id[self._rows < 0][0]
                 raise StoreError(f"{path}: has no image {missing!r}; run the workflow again to make it anew")
             self.keys: np.ndarray = file["key"][:][self._rows]
-            self.preprocessing = str(file.attrs["spec"])
+            used = {"decoding": str(file.attrs.get("decoding", "full"))}
+            self.preprocessing = json.dumps(json.loads(file.attrs["spec"]) | used, sort_keys=True)
 
     def batches(self, rows: Iterable[np.ndarray], *, batch_size: int, workers: int) -> Generator[np.ndarray]:
         """The pixels of batches of row numbers, read and augmented by threads ahead of their use.
