@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -143,6 +144,24 @@ def test_a_stream_that_is_left_does_not_disturb_the_next(tmp_path: Path) -> None
     next(left)
     np.testing.assert_array_equal(embed(made, pixels), expected)
     assert list(made.stream(iter([]))) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals of POSIX")
+def test_signals_are_handled_after_engines_have_ended_in_any_order(tmp_path: Path) -> None:
+    """OpenVINO's CPU plugin sets the stack on which signals are handled."""
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import test_openvino_engine as t
+first, second = (t.engine(Path({str(tmp_path)!r})) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 # ------------------------------------------------------------------------------ converted networks

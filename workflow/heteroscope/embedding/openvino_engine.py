@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import sys
@@ -53,6 +54,18 @@ def load_openvino() -> Any:
     return openvino
 
 
+@functools.cache
+def _core() -> Any:
+    """The one `openvino.Core` of this process, which lives as long as it does.
+
+    Every Core's CPU plugin gives the thread an alternate stack for signals when it begins, and when
+    it ends unmaps that stack and sets the one that was there before. So where of two Cores the older
+    ends first, the thread keeps an unmapped stack, and the next signal that Python handles, such as
+    Ctrl-C or the end of a child process, kills the process or overwrites memory that is there now.
+    """
+    return load_openvino().Core()
+
+
 class OpenVinoEngine:
     """A network on all given cores: one stream a core, one thread a stream.
 
@@ -74,7 +87,7 @@ class OpenVinoEngine:
         Raises:
             UnfitNetworkError: it cannot be compiled.
         """
-        core = load_openvino().Core()
+        core = _core()
         self.precision = precision
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self.batch_size = int(network.inputs[0].shape[0])
@@ -191,4 +204,4 @@ def _read(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         topology, parameters = archive.read(TOPOLOGY), archive.read(PARAMETERS)
     weights = openvino.Tensor(np.frombuffer(parameters, dtype=np.uint8))
-    return openvino.Core().read_model(topology, weights)
+    return _core().read_model(topology, weights)
