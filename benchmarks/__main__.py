@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.machine import ROOT, commit, facts
@@ -45,6 +46,9 @@ def measure(name: str, place: Workplace) -> Result:
 def measure_apart(name: str, scratch: Path, page: Path) -> Result:
     """Run one group in a process of its own, so that neither its threads nor its end touch another group.
 
+    Returns:
+        What was measured, even where the process then ended badly; a note says so.
+
     Raises:
         RuntimeError: it failed; why stands in the log.
     """
@@ -57,9 +61,13 @@ def measure_apart(name: str, scratch: Path, page: Path) -> Result:
     )
     words = [sys.executable, "-c", code, name, str(scratch), str(page), str(target)]
     status = subprocess.run(words, cwd=ROOT, check=False).returncode
-    if not target.is_file():  # what was measured counts, even where the process then ended badly
+    if not target.is_file():
         raise RuntimeError(f"ended with status {status}")
     result: Result = pickle.loads(target.read_bytes())
+    if status:
+        note = f"The process that measured the group {name} ended with status {status}, after it had measured."
+        say(f"  {note}")
+        result = replace(result, notes=[*result.notes, note])
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -145,6 +146,19 @@ def test_a_group_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert command.measure_apart("gpu", tmp_path, tmp_path) == command.measure("gpu", Workplace(tmp_path))
     with pytest.raises(RuntimeError, match="ended with status 1"):
         command.measure_apart("unknown", tmp_path, tmp_path)
+
+
+def test_a_process_that_fails_after_it_has_measured_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(words: Sequence[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        Path(words[-1]).write_bytes(pickle.dumps(Result(notes=["measured"])))
+        return subprocess.CompletedProcess(words, -11)
+
+    monkeypatch.setattr(subprocess, "run", crash)
+    note = "The process that measured the group heads ended with status -11, after it had measured."
+    assert command.measure_apart("heads", tmp_path, tmp_path) == Result(notes=["measured", note])
+    assert note in capsys.readouterr().err
 
 
 def test_peak_memory_is_the_commands_own(tmp_path: Path) -> None:
