@@ -377,22 +377,21 @@ def test_the_configuration_forces_full_decoding_and_only_reducible_rows_change(
     assert attributes(target)[0] == "full"
 
 
-def test_a_new_image_does_not_change_how_the_others_are_decoded(photographs: Path, tmp_path: Path) -> None:
+def test_new_images_are_compared_too_before_they_are_decoded_as_the_others(photographs: Path, tmp_path: Path) -> None:
     target = tmp_path / "pixels.h5"
-    build_pixels(table(photographs), root=photographs, spec=SPEC, target=target)
-    before, told = dict(zip(table(photographs)["path"], stored(target), strict=True)), attributes(target)
-    for index in range(10, 30):
-        noisy(photographs, index)  # a sample of all of them would speak for full decoding
+    images = table(photographs)
+    build_pixels(images.iloc[1:], root=photographs, spec=SPEC, target=target)
+    _, difference, compared = attributes(target)
+    build_pixels(images, root=photographs, spec=SPEC, target=target)
+    assert work(target) == (1, 11)
+    own = np.abs(stored(target) - full(images, photographs)).mean(axis=(1, 2, 3))[0]
+    assert attributes(target) == ("reduced", pytest.approx(max(difference, own)), compared + 1)
+    noisy(photographs, 10)
     images = table(photographs)
     build_pixels(images, root=photographs, spec=SPEC, target=target)
-    assert work(target) == (20, 12)
-    assert attributes(target) == told
-    for path, pixels in zip(images["path"], stored(target), strict=True):
-        np.testing.assert_array_equal(pixels, before.get(path, pixels))
-    only_new = images[images["path"].between("10.jpg", "29.jpg")]  # none of the old rows is copied
-    target.unlink()
-    build_pixels(only_new, root=photographs, spec=SPEC, target=target)
     assert attributes(target)[0] == "full"
+    assert work(target) == (11, 2)  # the small one and the PNG are no other way decoded in full
+    np.testing.assert_array_equal(stored(target), full(images, photographs))
 
 
 def test_a_union_takes_every_row_as_its_member_has_it(photographs: Path, tmp_path: Path) -> None:

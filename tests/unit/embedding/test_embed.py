@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import logging
 import os
 import shutil
@@ -154,12 +156,27 @@ def test_rows_stand_in_the_order_of_the_pixels_with_what_they_stand_on(study: St
         "precision": "float32",
         "agreement": 0.9995,
         "compared": 64,
-        "device": "a CPU",
-        "versions": '{"torch": "2.0"}',
+        "computed_by": f'["torch {importlib.metadata.version("torch")} on a CPU"]',
         "computed": 10,
         "reused": 0,
     }
     assert leftovers(study.folder) == []
+
+
+def test_what_computed_copied_rows_is_not_forgotten(study: Study) -> None:
+    def computed_by() -> list[str]:
+        with h5py.File(study.output) as file:
+            return [origin.split(" on ")[1] for origin in json.loads(file.attrs["computed_by"])]
+
+    study.embed()
+    other = Sums()
+    other.device = "a GPU"
+    write_pixels(study.pixels, range(11))
+    assert study.embed(runner=other) == (1, 10)
+    assert computed_by() == ["a CPU", "a GPU"]
+    write_pixels(study.pixels, [10])
+    assert study.embed() == (0, 1)
+    assert computed_by() == ["a CPU", "a GPU"]  # of the whole older file: its rows do not say it one by one
 
 
 def test_a_second_run_makes_no_engine_and_changes_no_row(study: Study) -> None:

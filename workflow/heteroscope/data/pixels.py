@@ -152,19 +152,25 @@ class Decoding:
 def _choose_decoding(images: pd.DataFrame, spec: Pixels, root: Path, old: KnownRows, workers: int) -> Decoding:
     """Reduced where the configuration allows it and a sample of the images differs little.
 
-    What an older file says holds as long as one of its rows that it matters for is copied: a new image
-    must not change all others.
+    Full decoding of an older file holds as long as one of its rows that it matters for is copied. Reduced
+    decoding holds as long as a sample of the new images bears it out as well; else all are decoded anew.
     """
     images = images[_reducible(images, spec)]
     if spec.decoding == "full" or images.empty:
         return Decoding(reduced=False)
     for attributes in old.attributes.values():
-        decoding = Decoding.of(attributes)
-        if any(key in old for key in pixel_keys(images, spec, reduced=decoding.reduced)):
-            return decoding
-    sample = images.drop_duplicates("sha256").sort_values("sha256").head(COMPARED)
+        kept = Decoding.of(attributes)
+        known = np.array([key in old for key in pixel_keys(images, spec, reduced=kept.reduced)])
+        if known.any():
+            break
+    else:
+        kept, known = Decoding(reduced=True), np.zeros(len(images), dtype=bool)
+    if known.all() or not kept.reduced:
+        return kept
+    sample = images[~known].drop_duplicates("sha256").sort_values("sha256").head(COMPARED)
     compare = partial(_difference, spec=spec)
-    difference = max(map_ahead(compare, _files(sample, root, ()), size=lambda file: file.memory(spec), workers=workers))
+    files = _files(sample, root, ())
+    difference = max(map_ahead(compare, files, size=lambda file: file.memory(spec), workers=workers))
     reduced = difference <= MOST_DIFFERENCE
     log.info(
         "JPEGs are decoded %s: in %d of them the two ways differ by %.2f grey levels on average or less (allowed: %g)",
@@ -173,7 +179,7 @@ def _choose_decoding(images: pd.DataFrame, spec: Pixels, root: Path, old: KnownR
         difference,
         MOST_DIFFERENCE,
     )
-    return Decoding(reduced, difference, len(sample))
+    return Decoding(reduced, max(difference, kept.difference), len(sample) + kept.compared)
 
 
 def _difference(file: _ImageFile, spec: Pixels) -> float:

@@ -22,6 +22,7 @@ from heteroscope.embedding.known import KnownRows, OlderFile
 from heteroscope.embedding.reading import PixelRows
 from heteroscope.embedding.recipe import Recipe
 from heteroscope.errors import StoreError
+from heteroscope.provenance import versions
 from heteroscope.store import create_h5, write_digest, write_strings
 
 CHUNK_BYTES = 2**16  # of features: small, so that rows in another order cost little to find
@@ -72,8 +73,10 @@ def embed(
         compute = _distinct(keys, known.missing())
         if len(compute):
             journal = stack.enter_context(new_journal(output, recipe.width))
-            _compute(compute, keys, images, engine_factory(), journal, workers)
-            journals.append(JournalRows(journal.path, journal.file, recipe.width))
+            engine = engine_factory()
+            _compute(compute, keys, images, engine, journal, workers)
+            computed_by = " ".join([engine.name, versions(engine.name).get(engine.name, ""), "on", engine.device])
+            journals.append(JournalRows(journal.path, journal.file, recipe.width, computed_by))
             known.add(journals[-1])
             if len(known.missing()):
                 raise StoreError(
@@ -81,7 +84,8 @@ def embed(
                 )
         counts = {"computed": len(compute), "reused": len(keys) - len(compute)}
         log.info("%d embeddings computed, %d reused", *counts.values())
-        with create_h5(output, target.encoding, _origin(recipe, target, images.preprocessing) | counts) as file:
+        origin = _origin(recipe, target, images.preprocessing) | {"computed_by": sorted(known.computed_by())}
+        with create_h5(output, target.encoding, origin | counts) as file:
             _write(file, target, keys, known, recipe.width)
     write_digest(output, [key.decode() for key in keys])
     for rows in journals:
@@ -90,7 +94,7 @@ def embed(
 
 def _origin(recipe: Recipe, target: Target, preprocessing: str) -> dict[str, Any]:
     """Attributes of the file: what its values stand on."""
-    kept = ("model", "weights", "weights_sha256", "engine", "precision", "agreement", "compared", "device", "versions")
+    kept = ("model", "weights", "weights_sha256", "engine", "precision", "agreement", "compared")
     return recipe.model_dump(include=set(kept)) | {
         "pooling": f"{recipe.layer or 'last'} ({recipe.pooling})",
         "preprocessing": preprocessing,

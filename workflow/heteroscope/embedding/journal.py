@@ -62,9 +62,10 @@ class Journal:
 class JournalRows:
     """The rows of a journal that are whole."""
 
-    def __init__(self, path: Path, file: BinaryIO, width: int) -> None:
+    def __init__(self, path: Path, file: BinaryIO, width: int, computed_by: str = "an interrupted run") -> None:
         """Check every record of an open file, a block at a time."""
         self.path = path
+        self.computed_by = [computed_by]
         self._file = file
         self._record = _record(width)
         count = os.fstat(file.fileno()).st_size // self._record.itemsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,10 +24,12 @@ class Source(Protocol):
     Attributes:
         path: of the file.
         keys: (m,) bytes, the key of each row.
+        computed_by: engines, their versions and devices.
     """
 
     path: Path
     keys: np.ndarray
+    computed_by: list[str]
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Features (n, d) float32 of n row numbers."""
@@ -63,6 +66,11 @@ class KnownRows:
         """Numbers of the rows that stand nowhere, increasing."""
         return np.flatnonzero(self._source < 0)
 
+    def computed_by(self) -> set[str]:
+        """What computed the rows that are known."""
+        used = np.unique(self._source[self._source >= 0])
+        return {origin for number in used for origin in self._sources[number].computed_by}
+
     def read(self, start: int, stop: int, width: int) -> np.ndarray:
         """Features (stop - start, width) float32 of consecutive rows, none of which may be missing."""
         block = np.empty((stop - start, width), dtype=np.float32)
@@ -76,9 +84,10 @@ class KnownRows:
 class OlderFile:
     """Rows of an embeddings or views file."""
 
-    def __init__(self, path: Path, keys: np.ndarray, features: h5py.Dataset) -> None:
+    def __init__(self, path: Path, keys: np.ndarray, computed_by: list[str], features: h5py.Dataset) -> None:
         self.path = path
         self.keys = keys
+        self.computed_by = computed_by
         self._features = features
 
     @classmethod
@@ -93,11 +102,12 @@ class OlderFile:
         try:
             with open_h5(path, encoding) as file:
                 keys = file["key"][:]
+                computed_by = json.loads(file.attrs["computed_by"])
                 usable = file["features"].shape == (len(keys), width)
         except StoreError as error:
             log.warning("%s; its rows are computed anew", error)
             return None
-        return cls(path, keys, stack.enter_context(h5py.File(path, "r"))["features"]) if usable else None
+        return cls(path, keys, computed_by, stack.enter_context(h5py.File(path, "r"))["features"]) if usable else None
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Features (n, d) float32 of n row numbers."""
