@@ -64,10 +64,10 @@ def _against_controls(analysis: Analysis, metric: str) -> dict[str, np.ndarray]:
 
 def label_gains(analysis: Analysis) -> dict[str, np.ndarray]:
     """Per cluster: the log-loss gain of its own head over the pooled head within it, p from redrawn labels, Holm."""
-    runs = analysis.labels
     empty = np.full(analysis.k, np.nan)
-    if runs is None:
+    if analysis.labels is None:
         return {"gain": empty, "gain_p": empty, "gain_p_holm": empty}
+    runs = analysis.labels.linear
     gain = np.stack(
         [cluster_gain(runs.pooled_loss - runs.own_loss, runs.cluster, c) for c in range(analysis.k)], axis=1
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 BOOTSTRAPS = 2000
 
@@ -16,6 +17,26 @@ def permutation_p(observed: float, draws: np.ndarray) -> float:
     if not np.isfinite(observed) or len(valid) == 0:
         return float("nan")
     return float((1 + (valid >= observed - 1e-12).sum()) / (len(valid) + 1))
+
+
+def critical_gain(draws: np.ndarray, level: float) -> float | None:
+    """The draw that must be exceeded for `permutation_p` ≤ level; None where the draws are too few for the level."""
+    allowed = int(np.floor(level * (len(draws) + 1) + 1e-9))
+    return float(np.sort(draws)[-allowed]) if allowed >= 1 else None
+
+
+def p_interval(p: float, draws: int, *, share: float = 0.95) -> tuple[float, float]:
+    """Where the p of endless draws lies: the interval of Clopper and Pearson (1934) for the share of draws ≥ observed.
+
+    Args:
+        p: of `permutation_p`.
+        draws: how many it rests on.
+        share: of the intervals that hold the true value, at least.
+    """
+    if not np.isfinite(p) or draws == 0:
+        return float("nan"), float("nan")
+    low, high = proportion_confint(round(p * (draws + 1)) - 1, draws, alpha=1 - share, method="beta")
+    return float(low), float(high)
 
 
 def two_sided_permutation_p(observed: float, draws: np.ndarray) -> float:

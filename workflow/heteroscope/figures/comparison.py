@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
+from heteroscope.evaluation.statistics import critical_gain
 from heteroscope.evaluation.verdict import LabelTest
 from heteroscope.figures.style import HEAT, INK, MISSING, NEUTRAL, PALETTE, WIDTH, styled
 
@@ -174,7 +175,7 @@ def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
 
     Args:
         test: the verdict's test.
-        verdict: different, equivalent, undecided or not assessable.
+        verdict: in words.
         level: at which the test rejects.
     """
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
@@ -197,12 +198,6 @@ def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
     axis.set_title(f"{verdict}: p = {test.p:.3g} from {len(draws)} redrawn label sets", pad=22)
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     return figure
-
-
-def critical_gain(draws: np.ndarray, level: float) -> float | None:
-    """The draw that G must exceed for p ≤ level; None where the draws are too few for the level."""
-    allowed = int(np.floor(level * (len(draws) + 1) + 1e-9))
-    return float(np.sort(draws)[-allowed]) if allowed >= 1 else None
 
 
 def _bins(draws: np.ndarray) -> int:

@@ -199,11 +199,16 @@ def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, An
         "test patients also in training": counts["test_patients_also_in_training"],
         "epochs chosen on": f"the {context.head.selection} images",
     }
-    rule = {name.replace("_", " "): tables.number(value) for name, value in (document["rule"] or {}).items()}
+    rules = {
+        f"The {kind} rule that labels were drawn from": {
+            name.replace("_", " "): tables.number(value) for name, value in fit.items()
+        }
+        for kind, fit in (document["rules"] or {}).items()
+    }
     groups = {
         "Networks": backbones | {"weights of the primary analysis": document["weights"]},
         "Rows": rows,
-        "The shared rule that labels were drawn from": rule,
+        **rules,
         "Seeds": dict(_seeds(context.model_dump(mode="json"))),
         "Software that wrote this page": versions(*LIBRARIES),
     }

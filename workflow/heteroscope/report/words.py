@@ -7,6 +7,7 @@ QUESTION = "Does hidden heterogeneity in these images change what a network lear
 ANSWERS = {
     "different": "Yes: heads of the clusters' own beat the pooled head by more than one shared rule explains",
     "equivalent": "No: nothing was shown, and a difference as large as the margin is ruled out",
+    "nonlinear rule": "The clusters' heads differ, but one curved rule for all images would look the same",
     "undecided": "Undecided: nothing was shown, and a difference as large as the margin is not ruled out",
     "not assessable": "This study cannot tell",
 }
