@@ -143,7 +143,8 @@ def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:
         eligible=np.tile([True, True, False], (1 + DRAWS, 1)),
         cluster=cluster,
     )
-    fit = {"penalty": 1.0, "temperature": 1.1, "cross_fitted_auc": 0.97, "cross_fitted_log_loss": 0.5}
+    fit = {"penalty": 1.0, "curvature": 0.3, "temperature": 1.1, "cross_fitted_auc": 0.97, "cross_fitted_log_loss": 0.5}
+    fit |= {"calibration_error": 0.03, "calibration_noise": 0.02}
     angles = np.repeat([30, 90], 10)
     rotations = Rotations(angles, generator.normal(angles / 400, 0.05), angles / 900)
     return LabelArm(

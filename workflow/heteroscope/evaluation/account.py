@@ -16,6 +16,8 @@ from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide
 
 FEW_TEST_IMAGES = 100
 WEAKER_RULE = 0.1
+MISCALIBRATION = 0.05  # beyond chance; as much as the margin that a study calls equivalent by default
+SEPARABLE = 0.999
 SEED = 0
 
 
@@ -135,9 +137,7 @@ def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) 
         )
     found += _backbone_warnings(context)
     if analysis.approximate:
-        found.append(
-            f"approximate clustering: the data are too large for memory; {' and '.join(analysis.approximate)}"
-        )
+        found.append(f"approximate clustering: the data are too large for memory; {' and '.join(analysis.approximate)}")
     if analysis.labels is not None:
         found += _rule_warnings(context, analysis)
     if tested < FEW_TEST_IMAGES:
@@ -154,11 +154,23 @@ def _rule_warnings(context: StudyContext, analysis: Analysis) -> list[str]:
     assert analysis.labels is not None
     found = []
     pooled = float(np.mean(metrics.auc(analysis.baseline, analysis.test["label"].to_numpy())))
-    rule = analysis.labels.rules["linear"]["cross_fitted_auc"]
+    fit = analysis.labels.rules["linear"]
+    rule = fit["cross_fitted_auc"]
     if rule < pooled - WEAKER_RULE:
         found.append(
             f"weak rule: the rule that labels were redrawn from tells the classes apart less well (AUC {rule:.2f},"
             f" cross-fitted) than the pooled head ({pooled:.2f}); a difference is then harder to show"
+        )
+    if rule >= SEPARABLE:
+        found.append(
+            f"separable labels: the shared rule tells the classes apart without error (AUC {rule:.4f}, cross-fitted),"
+            " so that redrawn labels hardly vary; a difference can hardly be shown"
+        )
+    if fit["calibration_error"] > fit["calibration_noise"] + MISCALIBRATION:
+        found.append(
+            f"badly calibrated rule: its probabilities miss the observed shares by {fit['calibration_error']:.3f} on"
+            f" average, where chance explains {fit['calibration_noise']:.3f}; redrawn labels are noisier or surer than"
+            " the real ones, and p is as wrong"
         )
     eligible = analysis.labels.linear.eligible
     smallest = int(eligible[0].sum()) / len(eligible)

@@ -14,6 +14,9 @@ from heteroscope.errors import StoreError
 from heteroscope.evaluation.interaction import InteractionTest
 from heteroscope.store import create_h5, open_h5, read_strings, write_strings
 
+LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible")
+ROTATION_ARRAYS = ("degrees", "gain", "gap")
+
 
 @dataclass(frozen=True)
 class ArmRuns:
@@ -122,10 +125,6 @@ def read_arm(path: Path, *, test_images: list[str]) -> ArmRuns:
     with open_h5(path, "runs") as file:
         _check_images(path, file, test_images)
         return ArmRuns(file["probability"][:], file["size"][:], file["class_counts"][:], file["best_epoch"][:])
-
-
-LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible")
-ROTATION_ARRAYS = ("degrees", "gain", "gap")
 
 
 def write_labels(path: Path, arm: LabelArm, *, test_images: list[str]) -> None:

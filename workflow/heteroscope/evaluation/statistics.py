@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 BOOTSTRAPS = 2000
@@ -46,11 +45,14 @@ def two_sided_permutation_p(observed: float, draws: np.ndarray) -> float:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm-adjusted p-values; NaN stays NaN and does not count."""
+    """Holm-adjusted p-values; NaN stays NaN and does not count.
+
+    Step by step from the smallest (Holm, 1979); statsmodels' function collects garbage at every call, which takes far
+    longer than the adjustment.
+    """
     adjusted = np.full(len(p), np.nan)
-    valid = np.isfinite(p)
-    if valid.any():
-        adjusted[valid] = multipletests(p[valid], method="holm")[1]
+    rising = np.argsort(p)[: np.isfinite(p).sum()]
+    adjusted[rising] = np.minimum(np.maximum.accumulate(p[rising] * np.arange(len(rising), 0, -1)), 1.0)
     return adjusted
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
+from statsmodels.stats.proportion import proportion_confint
 
 from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import label_gains
 from heteroscope.evaluation.runs import Rotations, gains
-from heteroscope.evaluation.statistics import bootstrap_interval, critical_gain, holm, p_interval, permutation_p
+from heteroscope.evaluation.statistics import bootstrap_interval, holm, p_interval, permutation_p
 
 CEILING = 0.99
 INTERVAL_SHARE = 0.9
@@ -25,10 +27,11 @@ class LabelTest:
 
     Attributes:
         gain: G of the observed labels; NaN without eligible clusters.
-        draws: (draws,) G of the redrawn labels.
+        draws: (draws,) G of the labels redrawn from the linear rule.
+        nonlinear_draws: (draws,) the same of the quadratic rule; `draws` where it predicts no better than the linear.
         p: one-sided, (1 + #{G_r ≥ G}) / (R + 1).
         p_interval: 95 %, of the p that endless draws would give (Clopper and Pearson).
-        p_nonlinear: the same from draws of the quadratic rule; equal to p where that rule is the linear one.
+        p_nonlinear: the same as p, from the quadratic rule's draws.
         accuracy_gain: own minus pooled accuracy on the test images of eligible clusters.
         interval: of the accuracy gain, 90 %, by bootstrap of patients, conditional on clusters and heads.
         pooled_accuracy: on the same images.
@@ -43,6 +46,7 @@ class LabelTest:
 
     gain: float
     draws: np.ndarray
+    nonlinear_draws: np.ndarray
     p: float
     p_interval: tuple[float, float]
     p_nonlinear: float
@@ -59,7 +63,7 @@ class LabelTest:
     detectable: float | None
 
 
-def label_test(analysis: Analysis, *, seed: int, level: float = 0.05) -> LabelTest | None:
+def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | None:
     """The verdict's test of one analysis, or None where the label arm was left out."""
     arm = analysis.labels
     if arm is None:
@@ -67,8 +71,8 @@ def label_test(analysis: Analysis, *, seed: int, level: float = 0.05) -> LabelTe
     runs = arm.linear
     gain = gains(runs)
     p = permutation_p(gain[0], gain[1:])
-    nonlinear = gains(arm.quadratic) if arm.quadratic else gain
-    power = power_table(arm.rotations, gain[1:], level=level)
+    nonlinear = gains(arm.quadratic)[1:] if arm.quadratic else gain[1:]
+    power = power_table(arm.rotations, [gain[1:], nonlinear], level=level)
     counted = runs.eligible[0].astype(bool)[runs.cluster]
     difference = (runs.own_correct - runs.pooled_correct)[0, counted]
     group = analysis.test["group"].to_numpy()[counted]
@@ -77,9 +81,10 @@ def label_test(analysis: Analysis, *, seed: int, level: float = 0.05) -> LabelTe
     return LabelTest(
         gain=float(gain[0]),
         draws=gain[1:],
+        nonlinear_draws=nonlinear,
         p=p,
         p_interval=p_interval(p, int(np.isfinite(gain[1:]).sum())),
-        p_nonlinear=permutation_p(nonlinear[0], nonlinear[1:]),
+        p_nonlinear=permutation_p(gain[0], nonlinear),
         accuracy_gain=float(difference.mean()) if some else float("nan"),
         interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
         pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
@@ -94,37 +99,46 @@ def label_test(analysis: Analysis, *, seed: int, level: float = 0.05) -> LabelTe
     )
 
 
-def power_table(rotations: Rotations, draws: np.ndarray, *, level: float) -> pd.DataFrame:
-    """How often rules that differ by an angle are found, against the critical value of the redrawn labels' gains.
+def power_table(rotations: Rotations, nulls: list[np.ndarray], *, level: float) -> pd.DataFrame:
+    """How often rules that differ by an angle between clusters are called `different`.
+
+    It is an approximation: each label set is held against the draws of the observed labels' rules, where a study of
+    these labels would fit rules of its own and draw again.
+
+    Args:
+        rotations: label sets of such rules.
+        nulls: G of redrawn labels, of every rule that the verdict must reject.
+        level: of the verdict.
 
     Returns:
-        A row an angle: degrees, label_sets, power, and gap, the accuracy at stake (see `Rotations`).
+        A row an angle: degrees, label_sets, power with its 95 % interval power_low and power_high (Clopper and
+        Pearson), and gap, the mean accuracy at stake (see `Rotations`).
     """
-    critical = critical_gain(draws[np.isfinite(draws)], level)
-    table = pd.DataFrame(
-        {
-            "degrees": rotations.degrees,
-            "found": np.nan_to_num(rotations.gain, nan=-np.inf) > (np.inf if critical is None else critical),
-            "gap": rotations.gap,
-        }
+    found = [all(permutation_p(gain, draws) <= level for draws in nulls) for gain in rotations.gain]
+    table = pd.DataFrame({"degrees": rotations.degrees, "found": np.array(found, dtype=bool), "gap": rotations.gap})
+    table = table.groupby("degrees", as_index=False).agg(
+        label_sets=("found", "size"), found=("found", "sum"), power=("found", "mean"), gap=("gap", "mean")
     )
-    return table.groupby("degrees", as_index=False).agg(
-        label_sets=("found", "size"), power=("found", "mean"), gap=("gap", "mean")
-    )
+    low, high = proportion_confint(table.pop("found"), table["label_sets"], alpha=0.05, method="beta")
+    return table.assign(power_low=low, power_high=high)
 
 
 def detectable_gap(power: pd.DataFrame) -> float | None:
-    """The smallest accuracy at stake that is found in 80 %, interpolated between angles; None if none is."""
-    rising = power.sort_values("degrees").assign(power=lambda table: table["power"].cummax())
-    reached = np.flatnonzero(rising["power"] >= POWER)
+    """The smallest accuracy at stake that is found in 80 %, interpolated between angles; None if none is.
+
+    Power that falls by chance from one angle to the next is averaged first (isotonic regression); below the smallest
+    angle nothing is known.
+    """
+    if power.empty:
+        return None
+    gap, found = power["gap"].to_numpy(), isotonic_regression(power["power"].to_numpy()).x
+    reached = np.flatnonzero(found >= POWER - 1e-9)
     if not len(reached):
         return None
     last = reached[0]
-    gap, found = rising["gap"].to_numpy(), rising["power"].to_numpy()
     if last == 0:
         return float(gap[0])
-    share = (POWER - found[last - 1]) / (found[last] - found[last - 1])
-    return float(gap[last - 1] + share * (gap[last] - gap[last - 1]))
+    return float(np.interp(POWER, found[last - 1 : last + 1], gap[last - 1 : last + 1]))
 
 
 def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None, *, leaked: int = 0) -> str | None:
@@ -146,7 +160,7 @@ def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None,
     if len(test.eligible) < 2:
         number = "only one" if test.eligible else "none"
         return f"{number} of the clusters has enough images of every class to be compared"
-    draws = np.isfinite(test.draws).sum()
+    draws = min(np.isfinite(test.draws).sum(), np.isfinite(test.nonlinear_draws).sum())
     floor = 1 / (draws + 1)
     if floor > context.study.level:
         return f"{draws} label draws cannot reach the level {context.study.level:g} (smallest p {floor:.3g})"

@@ -18,6 +18,7 @@ from heteroscope.store import read_json, read_table
 
 TEMPLATE = "template.html.j2"
 TABLES = ("clusters", "baseline", "transfer", "attributes")
+SENSITIVITY = ("backbone", "clustering", "gain", "p", "p_holm", "p_nonlinear", "accuracy_gain", "compared_clusters")
 LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "umap-learn", "numpy", "scipy",
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
 
@@ -180,7 +181,7 @@ def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     return tables.plain_table(
         "Every other backbone and clustering of the study, by the same test; p adjusted over these rows (Holm).",
-        pd.DataFrame(rows)[["backbone", "clustering", "gain", "p", "p_holm", "accuracy_gain", "compared_clusters"]],
+        pd.DataFrame(rows)[list(SENSITIVITY)],
     )
 
 

@@ -18,7 +18,7 @@ from heteroscope.training.heads import TrainedHeads
 
 # fewest validation images of a cluster that choose its own head's epoch; below it all validation images do
 OWN_SELECTION = 10
-# between the slopes of even and odd clusters, in degrees, where the test's power is measured
+# between the rules of two sides of the clusters, in degrees, where the test's power is measured
 ANGLES = (15, 30, 45, 60, 90)
 
 
@@ -45,14 +45,14 @@ def retrain_on_redrawn_labels(
     sets = [observed]
     for rule in rules.values():  # the same random numbers for both: they differ by their rules alone
         sets += _redrawn(rule, observed, group, controls)
-    turned, gaps = _rotated(linear, coordinates, place, observed, group, controls)
+    side = _sides(_eligible(samples, cluster, samples.label, int(cluster.max()) + 1, controls))
+    turned, gaps = _rotated(linear, coordinates, place, observed, group, side, controls)
     sets += turned
     # a view has its image's label
     image = pd.Index(samples.image_id[original]).get_indexer(pd.Index(samples.image_id))
     runs = _run_label_sets(samples, cluster, np.stack(sets)[:, image], head, controls, threads)
-    draws = [0, *range(1, 1 + controls.draws)]
     return LabelArm(
-        linear=runs.take(draws),
+        linear=runs.take(slice(1 + controls.draws)),
         quadratic=runs.take([0, *range(1 + controls.draws, 1 + 2 * controls.draws)]) if quadratic.curvature else None,
         rotations=Rotations(np.repeat(ANGLES, controls.power), gains(runs)[len(sets) - len(turned) :], gaps),
         rules={"linear": linear.summary, "quadratic": quadratic.summary},
@@ -68,12 +68,20 @@ def _redrawn(rule: SharedRule, label: np.ndarray, group: np.ndarray, controls: C
     ]
 
 
+def _sides(eligible: np.ndarray) -> np.ndarray:
+    """(k,) +1 and −1 by turns over the compared clusters, then over the others."""
+    side = np.empty(len(eligible), dtype=int)
+    side[np.argsort(~eligible, kind="stable")] = 1 - 2 * (np.arange(len(eligible)) % 2)
+    return side
+
+
 def _rotated(
     rule: SharedRule,
     coordinates: np.ndarray,
     cluster: np.ndarray,
     label: np.ndarray,
     group: np.ndarray,
+    side: np.ndarray,
     controls: Controls,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Label sets of rules that differ between clusters, `controls.power` an angle, and each one's accuracy at stake."""
@@ -81,7 +89,9 @@ def _rotated(
     for degrees in ANGLES:
         for draw in range(1, controls.power + 1):
             generator = np.random.default_rng([controls.seed, draw, degrees])
-            probability = rotated_probability(rule, coordinates, cluster, label, degrees=degrees, generator=generator)
+            probability = rotated_probability(
+                rule, coordinates, cluster, label, side, degrees=degrees, generator=generator
+            )
             sets.append(redraw_labels(probability, label, group, generator))
             gaps.append(rule_gap(probability, rule.probability))
     return sets, np.array(gaps)
