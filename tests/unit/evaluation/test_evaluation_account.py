@@ -335,4 +335,4 @@ def test_the_conventional_answer_and_the_power_are_said(analysis: Analysis, cont
     assert "80 %" not in said
     assert analysis.labels is not None
     missing = replace(analysis.labels, interaction=InteractionTest(np.nan, 0, "too few"))
-    assert "gives not defined: too few." in say(replace(analysis, labels=missing), controls)
+    assert "is not defined (too few)." in say(replace(analysis, labels=missing), controls)

@@ -256,8 +256,8 @@ def _beside(analysis: Analysis, test: LabelTest) -> str:
     """The conventional test, and what this study could have found."""
     assert analysis.labels is not None
     interaction = analysis.labels.interaction
-    answer = _p(interaction.p) if np.isfinite(interaction.p) else f"not defined: {interaction.note}"
-    words = f"A logistic interaction test, the conventional answer, gives {answer}."
+    answer = f"gives {_p(interaction.p)}" if np.isfinite(interaction.p) else f"is not defined ({interaction.note})"
+    words = f"A logistic interaction test, the conventional answer, {answer}."
     if test.power.empty:
         return words
     if test.detectable is None:
