@@ -58,6 +58,13 @@ rule compare:
             subcategory="{study}",
             labels={"result": "gain figure"},
         ),
+        power=report(
+            "results/compare/{study}/power.png",
+            caption="../workflow/heteroscope/report/captions/power.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "power figure"},
+        ),
         transfer_figure=report(
             "results/compare/{study}/transfer.png",
             caption="../workflow/heteroscope/report/captions/transfer.rst",

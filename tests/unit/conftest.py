@@ -12,7 +12,8 @@ import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.runs import ArmRuns, LabelRuns, write_arm, write_labels
+from heteroscope.evaluation.interaction import InteractionTest
+from heteroscope.evaluation.runs import ArmRuns, LabelArm, LabelRuns, Rotations, write_arm, write_labels
 from heteroscope.store import write_json, write_table
 
 K, TRAIN, TEST, SEEDS, REPEATS, DRAWS = 3, 90, 60, 2, 20, 39
@@ -135,18 +136,28 @@ def _probabilities(
     return np.stack([1 - positive, positive], axis=-1).astype(np.float32)
 
 
-def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelRuns:
+def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:
     rows = (1 + DRAWS, len(cluster))
     pooled = generator.uniform(0.4, 0.8, size=rows)
     own = pooled + generator.normal(0.02, 0.15, size=rows)
     own[0] = pooled[0] - 0.1
     own[:, cluster == 2] = np.nan
-    return LabelRuns(
+    runs = LabelRuns(
         pooled_loss=pooled,
         own_loss=own,
         pooled_correct=generator.uniform(0.6, 0.9, size=rows),
         own_correct=generator.uniform(0.6, 0.9, size=rows),
         eligible=np.tile([True, True, False], (1 + DRAWS, 1)),
         cluster=cluster,
-        rule={"penalty": 1.0, "temperature": 1.1, "cross_fitted_auc": 0.97, "cross_fitted_log_loss": 0.5},
+    )
+    fit = {"penalty": 1.0, "curvature": 0.3, "temperature": 1.1, "cross_fitted_auc": 0.97, "cross_fitted_log_loss": 0.5}
+    fit |= {"calibration_error": 0.03, "calibration_noise": 0.02}
+    angles = np.repeat([30, 90], 10)
+    rotations = Rotations(angles, generator.normal(angles / 400, 0.05), angles / 900)
+    return LabelArm(
+        linear=runs,
+        quadratic=runs.take([0, *range(DRAWS, 0, -1)]),
+        rotations=rotations,
+        rules={"linear": fit, "quadratic": fit},
+        interaction=InteractionTest(0.02, 10),
     )

@@ -14,7 +14,8 @@ from heteroscope import config
 from heteroscope.evaluation import account
 from heteroscope.evaluation.account import paragraph, verdict_document, warnings_of
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.verdict import LabelTest, label_test
+from heteroscope.evaluation.interaction import InteractionTest
+from heteroscope.evaluation.verdict import label_test
 
 CLASSES = {"normal": ["n"], "disease": ["d"]}
 NO_ATTRIBUTES = pd.DataFrame(columns=["attribute", "measure", "association", "p", "p_holm"])
@@ -133,8 +134,29 @@ def test_a_rule_weaker_than_the_pooled_head_is_warned_of(
     label = analysis.test["label"]
     pooled = np.mean([roc_auc_score(label, seed[:, 1]) for seed in analysis.baseline])
     for auc, warned in ((pooled - 0.11, ["weak rule"]), (pooled - 0.09, [])):
-        labels = replace(analysis.labels, rule=analysis.labels.rule | {"cross_fitted_auc": auc})
-        assert names(warnings_of(context(controls), replace(analysis, labels=labels), split)) == warned
+        assert names(warnings_of(context(controls), with_rule(analysis, cross_fitted_auc=auc), split)) == warned
+
+
+def with_rule(analysis: Analysis, **changes: float) -> Analysis:
+    assert analysis.labels is not None
+    rules = analysis.labels.rules
+    labels = replace(analysis.labels, rules=rules | {"linear": rules["linear"] | changes})
+    return replace(analysis, labels=labels)
+
+
+def test_a_rule_that_misses_the_shares_or_leaves_no_chance_is_warned_of(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    def warned(**changes: float) -> list[str]:
+        return warnings_of(context(controls), with_rule(analysis, **changes), split)
+
+    assert warned(calibration_error=0.0699, calibration_noise=0.02) == []
+    [found] = warned(calibration_error=0.0701, calibration_noise=0.02)
+    assert found.startswith("badly calibrated rule: its probabilities miss the observed shares by 0.070 on average")
+    assert warned(calibration_error=0.0701, calibration_noise=0.03) == []
+    assert warned(cross_fitted_auc=0.9989) == []
+    [found] = warned(cross_fitted_auc=0.999)
+    assert found.startswith("separable labels: ")
 
 
 def test_draws_too_few_to_name_a_cluster_are_warned_of(
@@ -164,7 +186,7 @@ def test_a_backbone_that_saw_patients_or_copies_cannot_tell(
 
 def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
     document = verdict_document(context(controls), [analysis], NO_ATTRIBUTES, split)
-    test = label_test(analysis, seed=account.SEED)
+    test = label_test(analysis, seed=account.SEED, level=0.05)
     assert test is not None
     assert document["verdict"] == "different"
     assert document["test"]["gain"] == test.gain
@@ -178,7 +200,29 @@ def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.D
     assert document["sensitivity"] == []
     assert document["published_comparison"]["clusters"] == 2
     without = verdict_document(context(controls), [replace(analysis, labels=None)], NO_ATTRIBUTES, split)
-    assert (without["verdict"], without["test"], without["rule"]) == ("not assessable", None, None)
+    assert [without[name] for name in ("verdict", "test", "rules", "interaction")] == [
+        "not assessable",
+        None,
+        None,
+        None,
+    ]
+
+
+def test_the_document_holds_power_and_both_rules(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    document = verdict_document(context(controls), [analysis], NO_ATTRIBUTES, split)
+    test, labels = label_test(analysis, seed=account.SEED, level=0.05), analysis.labels
+    assert test is not None
+    assert labels is not None
+    found = document["test"]
+    assert found["p_nonlinear"] == 1 / 40
+    assert found["p_interval_95"][0] <= found["p"] <= found["p_interval_95"][1]
+    assert [row["degrees"] for row in found["power"]] == [30, 90]
+    assert set(found["power"][0]) == {"degrees", "label_sets", "power", "power_low", "power_high", "gap"}
+    assert found["detectable_gap"] == test.detectable
+    assert document["rules"] == labels.rules
+    assert document["interaction"] == {"p": 0.02, "components": 10, "note": ""}
 
 
 # -------------------------------------------------------------------------------------- paragraph
@@ -189,7 +233,7 @@ PUBLISHED = {"metric": "auc", "T": 0.01, "p_size": 0.0123, "p_balanced": 0.4}
 def say(
     analysis: Analysis, controls: config.Controls, *, published: dict[str, object] = PUBLISHED, **test: object
 ) -> str:
-    found = label_test(analysis, seed=0)
+    found = label_test(analysis, seed=0, level=0.05)
     assert found is not None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -226,9 +270,10 @@ def test_a_loss_is_said_to_be_higher(analysis: Analysis, controls: config.Contro
 
 def test_one_cluster_that_gains_is_singular(analysis: Analysis, controls: config.Controls) -> None:
     assert analysis.labels is not None
-    own = analysis.labels.own_loss.copy()
-    own[0, analysis.labels.cluster == 0] += 5
-    said = say(replace(analysis, labels=replace(analysis.labels, own_loss=own)), controls)
+    runs = analysis.labels.linear
+    own = runs.own_loss.copy()
+    own[0, runs.cluster == 0] += 5
+    said = say(replace(analysis, labels=replace(analysis.labels, linear=replace(runs, own_loss=own))), controls)
     assert "gains in cluster 1." in said
 
 
@@ -246,7 +291,7 @@ def test_a_correlate_is_named_where_it_is_shown(analysis: Analysis, controls: co
         {"attribute": ["site", "age"], "measure": ["Cramér's V", "eta squared"], "association": [0.9, 0.2],
          "p": [0.3, 0.001], "p_holm": [0.3, 0.002]}
     )  # fmt: skip
-    test = label_test(analysis, seed=0)
+    test = label_test(analysis, seed=0, level=0.05)
     said = paragraph(context(controls), analysis, test, "different", "r", PUBLISHED, table)
     assert "go most with age (eta squared 0.20, Holm-adjusted p = 0.002): a correlate, not a cause." in said
     said = paragraph(context(controls), analysis, test, "different", "r", PUBLISHED, table.assign(p_holm=0.06))
@@ -262,12 +307,32 @@ def test_other_analyses_are_said_to_be_sensitivity(analysis: Analysis, controls:
 def test_every_verdict_has_a_headline(analysis: Analysis, controls: config.Controls) -> None:
     heads = {
         paragraph(context(controls), analysis, None, verdict, "why", PUBLISHED, NO_ATTRIBUTES).split("(why)")[0]
-        for verdict in ("different", "equivalent", "undecided", "not assessable")
+        for verdict in ("different", "nonlinear rule", "equivalent", "undecided", "not assessable")
     }
-    assert len(heads) == 4
+    assert len(heads) == 5
 
 
 def test_numbers_of_a_test_without_clusters(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
-    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), *[np.nan] * 4, [], 0, 0)
+    empty = label_test(without_clusters(analysis), seed=0, level=0.05)
     said = paragraph(context(controls), analysis, empty, "not assessable", "r", PUBLISHED, NO_ATTRIBUTES)
     assert "nan" not in said
+
+
+def without_clusters(analysis: Analysis) -> Analysis:
+    assert analysis.labels is not None
+    runs = analysis.labels.linear
+    runs = replace(runs, eligible=np.zeros_like(runs.eligible))
+    return replace(analysis, labels=replace(analysis.labels, linear=runs, quadratic=None))
+
+
+def test_the_conventional_answer_and_the_power_are_said(analysis: Analysis, controls: config.Controls) -> None:
+    said = say(analysis, controls, detectable=0.0734)
+    assert "A logistic interaction test, the conventional answer, gives p = 0.02." in said
+    assert "worth 7.3 points of accuracy would be found in 80 %." in said
+    said = say(analysis, controls, detectable=None)
+    assert "Even rules 90 degrees apart would be found in fewer than 80 %." in said
+    said = say(analysis, controls, power=pd.DataFrame())
+    assert "80 %" not in said
+    assert analysis.labels is not None
+    missing = replace(analysis.labels, interaction=InteractionTest(np.nan, 0, "too few"))
+    assert "is not defined (too few)." in say(replace(analysis, labels=missing), controls)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,8 @@ from heteroscope.evaluation.comparison import (
     published_comparison,
     transfer_table,
 )
-from heteroscope.evaluation.runs import read_arm, read_labels
+from heteroscope.evaluation.interaction import InteractionTest
+from heteroscope.evaluation.runs import Rotations, read_arm, read_labels, write_labels
 from heteroscope.store import write_table
 
 
@@ -96,7 +98,7 @@ def test_the_studys_metric_stands_beside_the_published_ones_once(analysis: Analy
 
 
 def test_gains_within_clusters(analysis: Analysis, controls: Controls) -> None:
-    table, runs = cluster_table(analysis, controls, "accuracy"), analysis.labels
+    table, runs = cluster_table(analysis, controls, "accuracy"), analysis.labels.linear
     assert runs is not None
     p = []
     for c in (0, 1):
@@ -113,12 +115,29 @@ def test_gains_within_clusters(analysis: Analysis, controls: Controls) -> None:
     assert without[["gain", "gain_p", "gain_p_holm"]].isna().all(axis=None)
 
 
+def test_a_gain_within_a_cluster_must_hold_against_both_rules(analysis: Analysis, controls: Controls) -> None:
+    assert analysis.labels is not None
+    runs = analysis.labels.linear
+    own = runs.own_loss.copy()
+    own[1:21] -= 9.0  # 20 of the quadratic rule's draws gain more than the observed labels
+    labels = replace(analysis.labels, quadratic=replace(runs, own_loss=own))
+    table = cluster_table(replace(analysis, labels=labels), controls, "accuracy")
+    plain = cluster_table(replace(analysis, labels=replace(labels, quadratic=None)), controls, "accuracy")
+    np.testing.assert_allclose(table.loc[[0, 1], "gain_p"], 21 / 40)
+    assert (plain.loc[[0, 1], "gain_p"] < 0.1).all()
+    np.testing.assert_array_equal(table["gain"], plain["gain"])
+
+
 def test_a_draw_in_which_a_cluster_is_not_eligible_does_not_count(analysis: Analysis, controls: Controls) -> None:
-    runs = analysis.labels
+    runs = analysis.labels.linear
     assert runs is not None
     eligible = runs.eligible.copy()
     eligible[1:21, 0] = False
-    table = cluster_table(replace(analysis, labels=replace(runs, eligible=eligible)), controls, "accuracy")
+    table = cluster_table(
+        replace(analysis, labels=replace(analysis.labels, linear=replace(runs, eligible=eligible), quadratic=None)),
+        controls,
+        "accuracy",
+    )
     inside = runs.cluster == 0
     gain = (runs.pooled_loss - runs.own_loss)[:, inside].mean(axis=1)
     np.testing.assert_allclose(table.loc[0, "gain_p"], (1 + (gain[21:] >= gain[0]).sum()) / 20)
@@ -230,8 +249,35 @@ def test_an_analysis_is_read_as_it_was_written(
     pd.testing.assert_frame_equal(cluster_table(found, controls, "f1"), cluster_table(analysis, controls, "f1"))
     assert found.labels is not None
     assert analysis.labels is not None
-    assert found.labels.rule == analysis.labels.rule
+    assert found.labels.rules == analysis.labels.rules
+    assert found.labels.interaction == analysis.labels.interaction
+    for name in ("degrees", "gain", "gap"):
+        np.testing.assert_array_equal(getattr(found.labels.rotations, name), getattr(analysis.labels.rotations, name))
+    for kind in ("linear", "quadratic"):
+        read, written = getattr(found.labels, kind), getattr(analysis.labels, kind)
+        for field in fields(written):
+            np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name))
+    assert not np.array_equal(found.labels.linear.own_loss, found.labels.quadratic.own_loss, equal_nan=True)
     assert load_analysis(files | {"labels": None}).labels is None
+
+
+def test_an_arm_without_a_quadratic_rule_or_p_is_read_as_it_was_written(analysis: Analysis, tmp_path: Path) -> None:
+    assert analysis.labels is not None
+    empty = Rotations(np.array([], dtype=int), np.array([]), np.array([]))
+    interaction = InteractionTest(np.nan, 0, "too few")
+    written = replace(analysis.labels, quadratic=None, rotations=empty, interaction=interaction)
+    images = analysis.test["image_id"].tolist()
+    write_labels(tmp_path / "labels.h5", written, test_images=images)
+    found = read_labels(tmp_path / "labels.h5", test_images=images)
+    assert found.quadratic is None
+    assert len(found.rotations.degrees) == len(found.rotations.gain) == 0
+    assert np.isnan(found.interaction.p)
+    assert found.interaction.note == "too few"
+    np.testing.assert_array_equal(found.linear.own_loss, written.linear.own_loss)
+    with h5py.File(tmp_path / "labels.h5", "a") as file:
+        del file["linear"]
+    with pytest.raises(StoreError, match=r"labels\.h5.*linear"):
+        read_labels(tmp_path / "labels.h5", test_images=images)
 
 
 def test_files_of_different_test_images_are_refused(analysis: Analysis, tmp_path: Path, write_analysis: Writer) -> None:

@@ -11,7 +11,15 @@ from sklearn.metrics import roc_auc_score
 from heteroscope.errors import DataError
 from heteroscope.evaluation import label_rule
 from heteroscope.evaluation.controls import eligible_clusters
-from heteroscope.evaluation.label_rule import SharedRule, fit_shared_rule, redraw_labels
+from heteroscope.evaluation.label_rule import (
+    SharedRule,
+    calibration_error,
+    calibration_noise,
+    fit_shared_rule,
+    redraw_labels,
+    rotated_probability,
+    rule_gap,
+)
 
 
 def logistic_world(n: int = 3000, d: int = 5, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -68,7 +76,7 @@ def test_three_classes() -> None:
     rule = fit_shared_rule(coordinates, cluster, label, np.arange(2400), seed=0)
     assert rule.probability.shape == (2400, 3)
     assert np.abs(rule.probability - truth).mean() < 0.03
-    drawn = np.stack([redraw_labels(rule, label, np.arange(2400), seed=0, draw=draw) for draw in range(300)])
+    drawn = draws_of(rule.probability, label, np.arange(2400), 300)
     share = np.stack([(drawn == c).mean(axis=0) for c in range(3)], axis=1)
     assert np.abs(share - rule.probability).max() < 5 * np.sqrt(0.25 / 300)
 
@@ -113,53 +121,195 @@ def test_identical_coordinates_are_no_error() -> None:
 # ----------------------------------------------------------------------------------------- draws
 
 
-def rule_of(probability: np.ndarray) -> SharedRule:
-    return SharedRule(np.column_stack([1 - probability, probability]), 1.0, 1.0, 0.5, 0.7)
+def draws_of(probability: np.ndarray, label: np.ndarray, group: np.ndarray, number: int) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    return np.stack([redraw_labels(probability, label, group, generator) for _ in range(number)])
 
 
-def test_draws_depend_on_seed_and_number_alone() -> None:
-    rule = rule_of(np.random.default_rng(0).random(50))
+def binary(probability: np.ndarray) -> np.ndarray:
+    return np.column_stack([1 - probability, probability])
+
+
+def test_draws_depend_on_the_generator_alone() -> None:
+    probability = binary(np.random.default_rng(0).random(50))
     label, group = np.arange(50) % 2, np.arange(50)
 
-    def draw(seed: int, number: int) -> bytes:
-        return redraw_labels(rule, label, group, seed=seed, draw=number).tobytes()
+    def draw(seed: int) -> bytes:
+        return redraw_labels(probability, label, group, np.random.default_rng(seed)).tobytes()
 
-    assert draw(1, 2) == draw(1, 2)
-    assert len({draw(seed, number) for seed in range(3) for number in range(1, 4)}) == 9
+    assert draw(1) == draw(1)
+    assert len({draw(seed) for seed in range(9)}) == 9
 
 
 def test_frequencies_are_the_rules_probabilities() -> None:
     probability = np.linspace(0.02, 0.98, 30)
-    rule = rule_of(probability)
-    drawn = np.stack([redraw_labels(rule, np.arange(30) % 2, np.arange(30), seed=0, draw=r) for r in range(4000)])
+    drawn = draws_of(binary(probability), np.arange(30) % 2, np.arange(30), 4000)
     error = drawn.mean(axis=0) - probability
     assert np.abs(error / np.sqrt(probability * (1 - probability) / 4000)).max() < 4
     # images are drawn apart from each other
     assert np.abs(np.corrcoef(drawn.T) - np.eye(30)).max() < 0.1
 
 
-def redrawn_copies(rule: SharedRule) -> np.ndarray:
-    """Draws of the six images of the test below, and of a copy of image 1, whose patient has both labels."""
-    more = SharedRule(np.vstack([rule.probability, rule.probability[1]]), 1.0, 1.0, 0.5, 0.7)
-    group, label = np.array([*"ababca", "b"]), np.array([1, 0, 1, 1, 0, 1, 0])
-    return np.stack([redraw_labels(more, label, group, seed=0, draw=r) for r in range(200)])
-
-
 def test_patients_that_agree_get_one_label_from_their_mean_logit() -> None:
-    probability = np.array([0.2, 0.6, 0.7, 0.9, 0.5, 0.3])
-    group = np.array(["a", "b", "a", "b", "c", "a"])
-    label = np.array([1, 0, 1, 1, 0, 1])  # a and c agree, b does not
-    rule = rule_of(probability)
-    drawn = np.stack([redraw_labels(rule, label, group, seed=0, draw=r) for r in range(4000)])
+    # image 6 is a copy of image 1, whose patient has both labels
+    probability = np.array([0.2, 0.6, 0.7, 0.9, 0.5, 0.3, 0.6])
+    group, label = np.array([*"ababcab"]), np.array([1, 0, 1, 1, 0, 1, 0])  # a and c agree, b does not
+    drawn = draws_of(binary(probability), label, group, 4000)
     assert (drawn[:, [0, 2, 5]] == drawn[:, [0]]).all()
     expected = expit(np.mean(np.log(probability / (1 - probability))[[0, 2, 5]]))
     assert abs(drawn[:, 0].mean() - expected) < 4 * np.sqrt(0.25 / 4000)
     # a patient whose eyes differ keeps eyes of their own, and copies of one eye stay together
-    copies = redrawn_copies(rule)
-    assert (copies[:, 1] == copies[:, 6]).all()
-    assert (copies[:, 1] != copies[:, 3]).any()
+    assert (drawn[:, 1] == drawn[:, 6]).all()
     assert (drawn[:, 1] != drawn[:, 3]).any()
     np.testing.assert_allclose(drawn[:, [1, 3, 4]].mean(axis=0), [0.6, 0.9, 0.5], atol=4 * np.sqrt(0.25 / 4000))
+
+
+# --------------------------------------------------------------------------------- curved rules
+
+
+def curved_world(curvature: float, n: int = 2500, seed: int = 5) -> tuple[np.ndarray, ...]:
+    """Coordinates, the thirds of the first one as clusters, labels, patients, and the true probability of class 1."""
+    generator = np.random.default_rng(seed)
+    coordinates = generator.normal(size=(n, 6)) * [3, 2, 2, 1, 1, 1]
+    cluster = np.digitize(coordinates[:, 0], [-1.3, 1.3])
+    truth = expit(coordinates @ [0, 0.6, 0, -0.8, 0, 0] + curvature * (coordinates[:, 0] ** 2 / 9 - 1))
+    label = (generator.random(n) < truth).astype(int)
+    return coordinates, cluster, label, np.arange(n), truth
+
+
+def test_a_curved_truth_is_recovered_by_the_quadratic_rule_alone() -> None:
+    *world, truth = curved_world(1.5)
+    linear, quadratic = (fit_shared_rule(*world, seed=0, kind=kind) for kind in ("linear", "quadratic"))
+    missed = [np.abs(rule.probability[:, 1] - truth).mean() for rule in (linear, quadratic)]
+    assert missed[1] < 0.03 < 0.08 < missed[0]
+    assert linear.curvature == 0 < quadratic.curvature
+    assert quadratic.cross_fitted_log_loss < linear.cross_fitted_log_loss - 0.02
+
+
+def test_where_the_truth_is_linear_the_quadratic_rule_is_the_linear_one() -> None:
+    *world, _ = curved_world(0.0)
+    linear, quadratic = (fit_shared_rule(*world, seed=0, kind=kind) for kind in ("linear", "quadratic"))
+    assert quadratic.curvature == 0
+    np.testing.assert_array_equal(quadratic.probability, linear.probability)
+    assert quadratic.summary == linear.summary
+
+
+def test_slopes_that_change_between_far_clusters_are_no_curvature() -> None:
+    """A product of the components that tell clusters apart with others would be an interaction by another name."""
+    generator = np.random.default_rng(6)
+    cluster = generator.integers(0, 2, 2000)
+    coordinates = generator.normal(size=(2000, 4))
+    truth = expit(2.5 * coordinates[np.arange(2000), 1 + cluster])
+    label = (generator.random(2000) < truth).astype(int)
+    coordinates[:, 0] += 12 * cluster
+    rule = fit_shared_rule(coordinates, cluster, label, np.arange(2000), seed=0, kind="quadratic")
+    assert np.abs(rule.probability[:, 1] - truth).mean() > 0.15
+
+
+# ------------------------------------------------------------------------------------- rotation
+
+SIDE = np.array([1, -1, 1])
+
+
+def turned_logits(rule: SharedRule, world: tuple[np.ndarray, ...], side: np.ndarray, degrees: float) -> np.ndarray:
+    """(n,) log odds under rotated rules; a side for all clusters."""
+    coordinates, cluster, label = world[:3]
+    probability = rotated_probability(
+        rule, coordinates, cluster, label, side, degrees=degrees, generator=np.random.default_rng(1)
+    )
+    return np.log(probability[:, 1] / probability[:, 0])
+
+
+@pytest.mark.parametrize("degrees", [15, 60, 90, 130])
+def test_the_two_sides_rules_are_an_angle_apart(degrees: float) -> None:
+    world = logistic_world(1500)
+    cluster, label = world[1:3]
+    rule = fit_shared_rule(*world[:4], seed=0)
+    straight = turned_logits(rule, world, SIDE, 0)
+    one, other = turned_logits(rule, world, SIDE, degrees), turned_logits(rule, world, -SIDE, degrees)
+    for value in range(3):
+        rows = cluster == value
+        correlation = np.corrcoef([straight[rows], one[rows], other[rows]])
+        assert np.degrees(np.arccos(correlation[1, 2])) == pytest.approx(degrees, abs=1e-3)
+        np.testing.assert_allclose(np.degrees(np.arccos(correlation[0, 1:])), degrees / 2, atol=1e-3)
+        np.testing.assert_allclose([one[rows].std(), other[rows].std()], straight[rows].std(), rtol=1e-6)
+        prevalence = (label[rows].sum() + 0.5) / (rows.sum() + 1)
+        np.testing.assert_allclose([expit(one[rows]).mean(), expit(other[rows]).mean()], prevalence, atol=1e-6)
+    # clusters 0 and 2 are on one side: the direction is one, of the embedding
+    slopes = [np.linalg.lstsq(np.c_[np.ones(rows.sum()), world[0][rows]], one[rows], rcond=None)[0][1:]
+              for rows in (cluster == 0, cluster == 1, cluster == 2)]  # fmt: skip
+    spread = world[0][cluster == 0].std(axis=0)
+    same, apart = (np.corrcoef(slopes[0] * spread, slopes[c] * spread)[0, 1] for c in (2, 1))
+    assert same > apart
+    assert same > 0.9
+
+
+def test_without_an_angle_the_rule_is_the_shared_one() -> None:
+    world = logistic_world(800)
+    rule = fit_shared_rule(*world[:4], seed=0)
+    np.testing.assert_allclose(expit(turned_logits(rule, world, SIDE, 0)), rule.probability[:, 1], atol=1e-6)
+
+
+def test_three_classes_turn_together() -> None:
+    generator = np.random.default_rng(2)
+    coordinates, cluster = generator.normal(size=(900, 4)), generator.integers(0, 2, 900)
+    label = (2 * coordinates[:, :3] + generator.gumbel(size=(900, 3))).argmax(axis=1)
+    rule = fit_shared_rule(coordinates, cluster, label, np.arange(900), seed=0)
+
+    def logits(order: list[int], degrees: float) -> np.ndarray:
+        """Of the turned rule, centred over classes and over a cluster's images."""
+        found = np.log(rotated_probability(
+            rule, coordinates, cluster, label, np.array(order), degrees=degrees, generator=np.random.default_rng(3)
+        ))  # fmt: skip
+        found -= found.mean(axis=1, keepdims=True)
+        return np.concatenate([found[cluster == c] - found[cluster == c].mean(axis=0) for c in (0, 1)])
+
+    one, other = logits([1, 1], 70).ravel(), logits([-1, -1], 70).ravel()
+    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    assert np.degrees(np.arccos(cosine)) == pytest.approx(70, abs=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(one), np.linalg.norm(logits([1, 1], 0)))
+
+
+def test_the_gap_of_a_rule_is_what_a_simulation_says() -> None:
+    generator = np.random.default_rng(4)
+    true, shared = (softmax(generator.normal(size=(500, 3)) * 1.5, axis=1) for _ in range(2))
+    gaps = []
+    for _ in range(400):
+        label = (true.cumsum(axis=1) < generator.random((500, 1))).sum(axis=1)
+        gaps.append((true.argmax(axis=1) == label).mean() - (shared.argmax(axis=1) == label).mean())
+    assert abs(rule_gap(true, shared) - np.mean(gaps)) < 4 * np.std(gaps) / np.sqrt(400)
+    assert rule_gap(true, true) == 0
+
+
+# ---------------------------------------------------------------------------------- calibration
+
+
+def test_calibration_error_by_hand() -> None:
+    # ten images are ten bins of one: the mean of |p − y|
+    probability, label = np.arange(10) / 10, np.array([0, 0, 1, 0, 0, 1, 1, 0, 1, 1])
+    assert calibration_error(binary(probability), label) == pytest.approx(np.abs(probability - label).mean())
+    # twenty images in bins of two; the order of the images does not matter
+    pairs = np.repeat(np.linspace(0.1, 0.9, 10), 2)
+    half = np.tile([0, 1], 10)
+    order = np.random.default_rng(0).permutation(20)
+    assert calibration_error(binary(pairs[order]), half[order]) == pytest.approx(np.abs(pairs - 0.5).mean())
+    # of three classes the most probable one counts
+    top = np.tile([[0.1, 0.7, 0.2]], (30, 1))
+    assert calibration_error(top, np.repeat([1, 0, 1], 10)) == pytest.approx(
+        np.mean([abs(0.7 - hit) for hit in [1, 1, 1, 1 / 3, 0, 0, 1 / 3, 1, 1, 1]])
+    )
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_calibration_noise_is_the_error_of_calibrated_predictions(copies: int) -> None:
+    generator = np.random.default_rng(7)
+    patient = generator.beta(0.7, 0.9, 600)
+    probability, group = np.repeat(patient, copies), np.repeat(np.arange(600), copies)
+    errors = [
+        calibration_error(binary(probability), np.repeat(generator.random(600) < patient, copies).astype(int))
+        for _ in range(300)
+    ]
+    assert calibration_noise(binary(probability), group) == pytest.approx(np.mean(errors), rel=0.06)
 
 
 def test_eligible_clusters_by_hand() -> None:

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from heteroscope.evaluation.statistics import (
     bootstrap_interval,
@@ -14,6 +15,7 @@ from heteroscope.evaluation.statistics import (
     eta_squared,
     holm,
     omnibus,
+    p_interval,
     permutation_p,
     spearman,
     two_sided_permutation_p,
@@ -29,6 +31,19 @@ def test_permutation_p_by_hand() -> None:
     assert np.isnan(permutation_p(np.nan, draws))
     assert np.isnan(permutation_p(0.5, np.array([np.nan])))
     assert np.isnan(permutation_p(0.5, np.array([])))
+
+
+@pytest.mark.parametrize(("larger", "draws"), [(0, 39), (1, 399), (19, 399), (20, 40), (99, 99)])
+def test_the_interval_of_a_p_is_the_exact_one_of_its_draws(larger: int, draws: int) -> None:
+    values = np.append(np.ones(larger), np.zeros(draws - larger))
+    p = permutation_p(0.5, values)
+    for share in (0.95, 0.5):
+        exact = stats.binomtest(larger, draws).proportion_ci(share, "exact")
+        np.testing.assert_allclose(p_interval(p, draws, share=share), (exact.low, exact.high))
+    low, high = p_interval(p, draws)
+    assert low <= p <= high
+    assert np.isnan(p_interval(np.nan, draws)).all()
+    assert np.isnan(p_interval(p, 0)).all()
 
 
 def test_two_sided_p_centres_on_all_values_with_the_observed_one() -> None:
@@ -58,6 +73,15 @@ def test_holm_by_hand_and_without_undefined_ones() -> None:
     assert holm(np.array([])).shape == (0,)
     assert np.isnan(holm(np.array([np.nan, np.nan]))).all()
     assert holm(np.array([0.7, 0.8])).tolist() == [1.0, 1.0]
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    generator = np.random.default_rng(6)
+    for size in (1, 2, 5, 30):
+        p = generator.random(size) ** 3
+        np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
+    tied = np.array([0.02, 0.02, 0.01, 0.9, 0.02])
+    np.testing.assert_allclose(holm(tied), multipletests(tied, method="holm")[1])
 
 
 def test_omnibus_by_a_loop() -> None:

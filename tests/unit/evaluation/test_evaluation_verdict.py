@@ -6,19 +6,23 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
 from heteroscope import config
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.runs import LabelRuns
+from heteroscope.evaluation.runs import LabelRuns, Rotations
+from heteroscope.evaluation.statistics import permutation_p
 from heteroscope.evaluation.verdict import (
     LabelTest,
     clusters_that_gain,
     decide,
+    detectable_gap,
     gains,
     label_test,
     not_assessable,
+    power_table,
     sensitivity,
 )
 
@@ -59,7 +63,10 @@ def outcome(**changes: object) -> LabelTest:
     found = LabelTest(
         gain=0.01,
         draws=np.linspace(-0.1, 0.1, 99),
+        nonlinear_draws=np.linspace(-0.1, 0.1, 99),
         p=0.46,
+        p_interval=(0.36, 0.56),
+        p_nonlinear=0.01,
         accuracy_gain=0.01,
         interval=(-0.02, 0.08),
         pooled_accuracy=0.8,
@@ -69,6 +76,8 @@ def outcome(**changes: object) -> LabelTest:
         eligible=[0, 1],
         images=200,
         patients=150,
+        power=pd.DataFrame(),
+        detectable=None,
     )
     return replace(found, **changes)
 
@@ -85,7 +94,7 @@ def test_gains_by_brute_force() -> None:
     pooled, own = generator.random((2, 1 + draws, n))
     own[:, cluster == 2] = np.nan
     eligible[:, 2] = False
-    runs = LabelRuns(pooled, own, pooled, own, eligible, cluster, {})
+    runs = LabelRuns(pooled, own, pooled, own, eligible, cluster)
     expected = []
     for draw in range(1 + draws):
         kept = [pooled[draw, i] - own[draw, i] for i in range(n) if eligible[draw, cluster[i]]]
@@ -95,7 +104,7 @@ def test_gains_by_brute_force() -> None:
 
 
 def test_the_test_of_an_analysis(analysis: Analysis) -> None:
-    test, runs = label_test(analysis, seed=0), analysis.labels
+    test, runs = label_test(analysis, seed=0, level=0.05), analysis.labels.linear
     assert test is not None
     assert runs is not None
     inside = np.isin(runs.cluster, [0, 1])
@@ -114,17 +123,87 @@ def test_the_test_of_an_analysis(analysis: Analysis) -> None:
     np.testing.assert_allclose(test.majority_share, max(share, 1 - share))
     np.testing.assert_allclose(test.prevalence_loss, scipy.stats.entropy([share, 1 - share]))
     np.testing.assert_allclose(test.pooled_loss, runs.pooled_loss[0, inside].mean())
-    assert label_test(replace(analysis, labels=None), seed=0) is None
+    assert label_test(replace(analysis, labels=None), seed=0, level=0.05) is None
 
 
 def test_without_an_eligible_cluster_nothing_is_defined(analysis: Analysis) -> None:
     assert analysis.labels is not None
-    labels = replace(analysis.labels, eligible=np.zeros_like(analysis.labels.eligible))
-    test = label_test(replace(analysis, labels=labels), seed=0)
+    linear = analysis.labels.linear
+    labels = replace(analysis.labels, linear=replace(linear, eligible=np.zeros_like(linear.eligible)), quadratic=None)
+    test = label_test(replace(analysis, labels=labels), seed=0, level=0.05)
     assert test is not None
     assert test.images == test.patients == 0
     assert np.isnan([test.gain, test.p, test.accuracy_gain, test.pooled_accuracy, *test.interval]).all()
     assert decide(context(), test)[0] == "not assessable"
+
+
+def test_the_nonlinear_p_is_that_of_the_quadratic_draws(analysis: Analysis) -> None:
+    assert analysis.labels is not None
+    runs = analysis.labels.linear
+    own = runs.own_loss.copy()
+    own[1:13] -= 9.0
+    found = label_test(
+        replace(analysis, labels=replace(analysis.labels, quadratic=replace(runs, own_loss=own))), seed=0, level=0.05
+    )
+    assert found is not None
+    assert (found.p, found.p_nonlinear) == (1 / 40, 13 / 40)
+    assert decide(context(), found)[0] == "nonlinear rule"
+    alone = label_test(replace(analysis, labels=replace(analysis.labels, quadratic=None)), seed=0, level=0.05)
+    assert alone is not None
+    assert alone.p_nonlinear == alone.p
+    exact = scipy.stats.binomtest(0, 39).proportion_ci(0.95, "exact")
+    np.testing.assert_allclose(found.p_interval, (exact.low, exact.high))
+
+
+# ------------------------------------------------------------------------------------------ power
+
+
+@pytest.mark.parametrize("level", [0.05, 0.1])
+def test_power_by_brute_force(level: float) -> None:
+    generator = np.random.default_rng(3)
+    degrees = generator.permutation(np.repeat([15, 45, 90], 30))
+    gain = generator.normal(degrees / 40, 1)
+    nulls = [np.append(generator.normal(size=39), np.nan), generator.normal(1.5, 1, size=39)]
+    gain[:6] = np.append(nulls[0][:5], np.nan)  # ties with draws, and a label set without eligible clusters
+    gap = generator.random(90)
+    table = power_table(Rotations(degrees, gain, gap), nulls, level=level)
+    assert table["degrees"].tolist() == [15, 45, 90]
+    for row in table.itertuples():
+        mine = [i for i in range(90) if degrees[i] == row.degrees]
+        found = [all(permutation_p(gain[i], draws) <= level for draws in nulls) for i in mine]
+        assert row.power == np.mean(found)
+        assert row.label_sets == len(mine) == 30
+        np.testing.assert_allclose(row.gap, gap[mine].mean())
+        exact = scipy.stats.binomtest(sum(found), 30).proportion_ci(0.95, "exact")
+        np.testing.assert_allclose((row.power_low, row.power_high), (exact.low, exact.high))
+    assert 0 < table["power"].iloc[0] < table["power"].iloc[2]
+    alone = power_table(Rotations(degrees, gain, gap), nulls[:1], level=level)
+    assert (alone["power"] >= table["power"]).all()
+    assert (alone["power"] > table["power"]).any(), "the second rule is never the harder one"
+
+
+def test_power_without_label_sets_or_with_too_few_draws() -> None:
+    nothing = Rotations(np.array([], dtype=int), np.array([]), np.array([]))
+    empty = power_table(nothing, [np.zeros(99)], level=0.05)
+    assert empty.empty
+    assert detectable_gap(empty) is None
+    few = power_table(Rotations(np.array([90] * 4), np.ones(4), np.ones(4)), [np.zeros(18)], level=0.05)
+    assert few["power"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"),
+    [
+        ([0.1, 0.6, 1.0], 0.06 + 0.5 * 0.09),  # half of the way from 0.6 to 1
+        ([0.1, 0.8, 1.0], 0.06),
+        ([0.9, 0.95, 1.0], 0.01),  # below the smallest angle nothing is known
+        ([0.1, 0.2, 0.79], None),
+        ([0.9, 0.5, 1.0], 0.06 + 0.1 / 0.3 * 0.09),  # 0.9 and 0.5 are 0.7 on average
+    ],
+)
+def test_the_detectable_gap_by_hand(power: list[float], expected: float | None) -> None:
+    found = detectable_gap(pd.DataFrame({"degrees": [15, 45, 90], "power": power, "gap": [0.01, 0.06, 0.15]}))
+    assert found == (None if expected is None else pytest.approx(expected))
 
 
 # ---------------------------------------------------------------------------------------- verdict
@@ -134,6 +213,12 @@ def test_without_an_eligible_cluster_nothing_is_defined(analysis: Analysis) -> N
     ("changes", "verdict", "reason"),
     [
         ({"p": 0.05}, "different", "p = 0.05"),
+        ({"p": 0.05, "p_nonlinear": 0.05}, "different", ""),
+        ({"p": 0.05, "p_nonlinear": 0.0501}, "nonlinear rule", "p = 0.05 if .* linear, but 0.0501 if it may be curved"),
+        ({"p": 0.01, "p_nonlinear": 0.4, "interval": (-0.01, 0.01)}, "nonlinear rule", ""),
+        ({"p": 0.01, "p_nonlinear": 0.4, "pooled_accuracy": 0.995}, "nonlinear rule", ""),
+        ({"p": 0.0501, "p_nonlinear": 0.01}, "undecided", ""),
+        ({"p": 0.01, "nonlinear_draws": np.append(np.zeros(18), np.nan)}, "not assessable", "18 label draws"),
         ({"p": 0.0501}, "undecided", "none of the size of the margin"),
         ({"interval": (-0.05, 0.05)}, "equivalent", "± 0.05"),
         ({"interval": (-0.0501, 0.02)}, "undecided", ""),
@@ -158,8 +243,12 @@ def test_every_decision(changes: dict[str, object], verdict: str, reason: str) -
 
 
 def test_the_level_is_the_studys() -> None:
-    assert decide(context(level=0.01), outcome(p=0.02, draws=np.zeros(399)))[0] == "undecided"
-    assert decide(context(level=0.01), outcome(p=0.01, draws=np.zeros(98)))[0] == "not assessable"
+    few = {"draws": np.zeros(399), "nonlinear_draws": np.zeros(399)}
+    assert decide(context(level=0.01), outcome(p=0.02, **few))[0] == "undecided"
+    assert (
+        decide(context(level=0.01), outcome(p=0.01, draws=np.zeros(98), nonlinear_draws=np.zeros(399)))[0]
+        == "not assessable"
+    )
 
 
 def test_a_study_without_the_label_arm_cannot_tell() -> None:

@@ -12,12 +12,13 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import accuracy_score
 
 from heteroscope.evaluation.comparison import baseline_table, transfer_table
-from heteroscope.evaluation.verdict import LabelTest, label_test
+from heteroscope.evaluation.statistics import critical_gain
+from heteroscope.evaluation.verdict import label_test
 from heteroscope.figures.comparison import (
     HALF_WIDTH,
-    critical_gain,
     draw_baseline,
     draw_gain,
+    draw_power,
     draw_retraining,
     draw_transfer,
     reasons_against,
@@ -97,7 +98,7 @@ def test_reasons_agree_with_eligibility_for_many_thresholds(analysis, controls):
 
 
 def test_gain_draws_the_observed_value_and_every_draw(analysis):
-    test = label_test(analysis, seed=0)
+    test = label_test(analysis, seed=0, level=0.05)
     axis = draw_gain(test, "different", 0.05).axes[0]
     lines = {line.get_gid(): line.get_xdata()[0] for line in axis.lines}
     assert lines["observed"] == test.gain
@@ -124,9 +125,36 @@ def test_gain_without_a_test_is_a_text():
     assert not figure.axes[0].patches
 
 
-def test_gain_without_a_cluster_to_compare_is_a_text():
-    empty = LabelTest(np.nan, np.full(9, np.nan), np.nan, np.nan, (np.nan, np.nan), *[np.nan] * 4, [], 0, 0)
+def test_gain_without_a_cluster_to_compare_is_a_text(analysis):
+    test = label_test(analysis, seed=0, level=0.05)
+    empty = dataclasses.replace(test, gain=np.nan, draws=np.full(9, np.nan))
     assert "no cluster" in texts(draw_gain(empty, "not assessable", 0.05))
+
+
+def test_power_stands_at_the_points_at_stake_with_its_intervals(analysis):
+    test = dataclasses.replace(label_test(analysis, seed=0, level=0.05), detectable=0.0625)
+    axis = draw_power(test, 0.04).axes[0]
+    lines = {line.get_gid(): line for line in axis.lines if line.get_gid()}
+    assert lines["detectable"].get_xdata()[0] == 6.25
+    assert lines["wanted"].get_ydata()[0] == 0.8
+    assert lines["level"].get_ydata()[0] == 0.04
+    (container,) = axis.containers
+    np.testing.assert_allclose(container.lines[0].get_xdata(), 100 * test.power["gap"])
+    np.testing.assert_allclose(container.lines[0].get_ydata(), test.power["power"])
+    bars = np.array(container.lines[2][0].get_segments(), dtype=float)[..., 1]
+    np.testing.assert_allclose(bars, test.power[["power_low", "power_high"]])
+    assert [text.get_text() for text in axis.texts] == ["30°", "90°"]
+
+
+def test_power_that_no_gap_reaches_has_no_line(analysis):
+    test = dataclasses.replace(label_test(analysis, seed=0, level=0.05), detectable=None)
+    assert "detectable" not in {line.get_gid() for line in draw_power(test, 0.05).axes[0].lines}
+
+
+def test_power_that_was_not_measured_is_a_text(analysis):
+    assert "arm “labels” out" in texts(draw_power(None, 0.05))
+    unmeasured = dataclasses.replace(label_test(analysis, seed=0, level=0.05), power=pd.DataFrame())
+    assert "“power” to 0" in texts(draw_power(unmeasured, 0.05))
 
 
 def test_transfer_writes_each_pair_in_its_own_cell(analysis):

@@ -80,9 +80,9 @@ class Study:
         split = analysis.assignments[analysis.assignments["view"] == 0]
         self.document = account.verdict_document(self.context, analyses, self.attributes, split)
         write_json(self.document, folder / "compare/verdict.json")
-        test = label_test(analysis, seed=0)
+        test = label_test(analysis, seed=0, level=0.05)
         save_figure(figures.draw_gain(test, self.document["verdict"], 0.05), folder / "compare/gain.png")
-        for name in ("retraining", "transfer", "baseline", "split", *FIGURES_OF_CLUSTERING):
+        for name in ("retraining", "power", "transfer", "baseline", "split", *FIGURES_OF_CLUSTERING):
             (folder / f"compare/{name}.png").write_bytes(PNG)
         self._write_dataset(analysis)
         self.plan = [
@@ -181,7 +181,7 @@ def test_page_makes_no_request(raw, page):
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
     pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
-    assert len(pictures) == 4 + 1 + len(FIGURES_OF_CLUSTERING)
+    assert len(pictures) == 5 + 1 + len(FIGURES_OF_CLUSTERING)
     content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
     assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
     assert all(len(alt) > 30 for alt in pictures)
@@ -291,6 +291,7 @@ def test_primary_analysis_comes_first_and_others_are_sensitivity(tmp_path, analy
     table = next(t for t in _tables(study.page()) if "accuracy gain" in t[0])
     assert table[1][1] == "kmeans-9"
     assert float(table[1][3]) == pytest.approx(study.document["sensitivity"][0]["p"], rel=0.01)
+    assert float(table[1][5]) == pytest.approx(study.document["sensitivity"][0]["p_nonlinear"], rel=0.01)
 
 
 def test_page_without_a_test_or_rejections_is_whole(tmp_path, analysis):
@@ -316,7 +317,7 @@ def test_template_and_captions_stand_in_the_package():
     folder = Path(report.__file__).parent
     assert (folder / "template.html.j2").is_file()
     captions = {path.stem for path in (folder / "captions").glob("*.rst")}
-    tables = {"clusters", "baseline", "transfer", "attributes", "verdict", "retraining", "gain", "split"}
+    tables = {"clusters", "baseline", "transfer", "attributes", "verdict", "retraining", "gain", "power", "split"}
     assert captions == tables | set(FIGURES_OF_CLUSTERING)
     assert set(words.FIGURES_OF_CLUSTERING) == set(FIGURES_OF_CLUSTERING)
 

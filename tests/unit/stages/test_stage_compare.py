@@ -17,7 +17,7 @@ from heteroscope.stages.compare import main
 from heteroscope.store import write_table
 
 TABLES = ("clusters", "baseline", "transfer", "attributes")
-FIGURES = ("retraining", "gain", "transfer", "baseline")
+FIGURES = ("retraining", "gain", "power", "transfer", "baseline")
 
 
 def study_context(controls: config.Controls, metric: str) -> config.StudyContext:

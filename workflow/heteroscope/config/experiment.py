@@ -69,6 +69,10 @@ class Controls(Closed):
     )
     repeats: Positive = Field(200, description="random partitions of the arms size and balanced")
     draws: Positive = Field(399, description="redrawn label sets of the arm labels")
+    power: Annotated[int, Field(ge=0)] = Field(
+        40,
+        description="label sets an angle from rules that differ between clusters; they tell which gap would be found",
+    )
     seed: Seed = Field(0, description="of everything that is drawn")
     views: Literal["with-image", "samples"] = Field(
         "with-image", description="samples: an augmented copy is drawn as an image of its own (a published protocol)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide
 
 FEW_TEST_IMAGES = 100
 WEAKER_RULE = 0.1
+MISCALIBRATION = 0.05  # beyond chance; as much as the margin that a study calls equivalent by default
+SEPARABLE = 0.999
 SEED = 0
 
 
@@ -23,7 +26,7 @@ def verdict_document(
 ) -> dict[str, Any]:
     """The content of verdict.json."""
     study = context.study
-    tests = {(a.backbone, a.clustering): label_test(a, seed=SEED) for a in analyses}
+    tests = {(a.backbone, a.clustering): label_test(a, seed=SEED, level=study.level) for a in analyses}
     primary = (study.primary.backbone, study.primary.clustering)
     analysis = next(a for a in analyses if (a.backbone, a.clustering) == primary)
     test = tests[primary]
@@ -39,7 +42,8 @@ def verdict_document(
         "level": study.level,
         "margin": study.margin,
         "test": _test_document(test),
-        "rule": analysis.labels.rule if analysis.labels else None,
+        "rules": analysis.labels.rules if analysis.labels else None,
+        "interaction": asdict(analysis.labels.interaction) if analysis.labels else None,
         "clusters_that_gain": [] if verdict == "not assessable" else clusters_that_gain(analysis, study.level),
         "published_comparison": published,
         "sensitivity": sensitivity(context, tests, primary),
@@ -57,6 +61,8 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
     return {
         "gain": test.gain,
         "p": test.p,
+        "p_interval_95": list(test.p_interval),
+        "p_nonlinear": test.p_nonlinear,
         "draws": len(test.draws),
         "draw_mean": float(np.nanmean(test.draws)) if np.isfinite(test.draws).any() else None,
         "accuracy_gain": test.accuracy_gain,
@@ -68,6 +74,8 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
         "compared_clusters": test.eligible,
         "images": test.images,
         "patients": test.patients,
+        "power": test.power.to_dict("records"),
+        "detectable_gap": test.detectable,
     }
 
 
@@ -147,13 +155,26 @@ def _rule_warnings(context: StudyContext, analysis: Analysis) -> list[str]:
     assert analysis.labels is not None
     found = []
     pooled = float(np.mean(metrics.auc(analysis.baseline, analysis.test["label"].to_numpy())))
-    rule = analysis.labels.rule["cross_fitted_auc"]
+    fit = analysis.labels.rules["linear"]
+    rule = fit["cross_fitted_auc"]
     if rule < pooled - WEAKER_RULE:
         found.append(
             f"weak rule: the rule that labels were redrawn from tells the classes apart less well (AUC {rule:.2f},"
             f" cross-fitted) than the pooled head ({pooled:.2f}); a difference is then harder to show"
         )
-    smallest = int(analysis.labels.eligible[0].sum()) / len(analysis.labels.eligible)
+    if rule >= SEPARABLE:
+        found.append(
+            f"separable labels: the shared rule tells the classes apart without error (AUC {rule:.4f}, cross-fitted),"
+            " so that redrawn labels hardly vary; a difference can hardly be shown"
+        )
+    if fit["calibration_error"] > fit["calibration_noise"] + MISCALIBRATION:
+        found.append(
+            f"badly calibrated rule: its probabilities miss the observed shares by {fit['calibration_error']:.3f} on"
+            f" average, where chance explains {fit['calibration_noise']:.3f}; redrawn labels are noisier or surer than"
+            " the real ones, and p is as wrong"
+        )
+    eligible = analysis.labels.linear.eligible
+    smallest = int(eligible[0].sum()) / len(eligible)
     if smallest > context.study.level:
         found.append(
             f"few draws: the smallest Holm-adjusted p of a cluster is {smallest:.3g}, above the level"
@@ -192,6 +213,7 @@ def paragraph(
     sentences = [_headline(verdict, reason)]
     if test is not None and np.isfinite(test.gain):
         sentences.append(_figures(test))
+        sentences.append(_beside(analysis, test))
         gaining = clusters_that_gain(analysis, context.study.level)
         if gaining and verdict != "not assessable":
             named = ", ".join(map(str, gaining))
@@ -211,6 +233,7 @@ def _headline(verdict: str, reason: str) -> str:
     return {
         "different": "The clusters change what the head learns: heads of their own beat the pooled head by more than"
         " one shared rule explains",
+        "nonlinear rule": "The clusters' heads differ, but by no more than one curved rule for all of them explains",
         "equivalent": "No difference was shown, and one as large as the margin is ruled out",
         "undecided": "Undecided",
         "not assessable": "This study cannot tell",
@@ -227,6 +250,22 @@ def _figures(test: LabelTest) -> str:
         f" pooled head's ({null}{_p(test.p)}); accuracy changes by"
         f" {100 * test.accuracy_gain:+.1f} points (90 % interval {100 * low:+.1f} to {100 * high:+.1f}, over patients,"
         f" conditional on clusters and heads) from {test.pooled_accuracy:.1%}."
+    )
+
+
+def _beside(analysis: Analysis, test: LabelTest) -> str:
+    """The conventional test, and what this study could have found."""
+    assert analysis.labels is not None
+    interaction = analysis.labels.interaction
+    answer = f"gives {_p(interaction.p)}" if np.isfinite(interaction.p) else f"is not defined ({interaction.note})"
+    words = f"A logistic interaction test, the conventional answer, {answer}."
+    if test.power.empty:
+        return words
+    if test.detectable is None:
+        return f"{words} Even rules {test.power['degrees'].max():.0f} degrees apart would be found in fewer than 80 %."
+    return (
+        f"{words} With these images, rules of the clusters' own that are worth {100 * test.detectable:.1f} points of"
+        " accuracy would be found in 80 %."
     )
 
 

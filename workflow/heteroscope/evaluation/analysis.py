@@ -14,7 +14,7 @@ from heteroscope.errors import StoreError
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.baseline import probabilities_of
 from heteroscope.evaluation.controls import eligible_clusters
-from heteroscope.evaluation.runs import ArmRuns, LabelRuns, read_arm, read_labels
+from heteroscope.evaluation.runs import ArmRuns, LabelArm, read_arm, read_labels
 from heteroscope.store import read_json, read_table
 
 CONTROL_ARMS = ("size", "balanced")
@@ -44,7 +44,7 @@ class Analysis:
     test: pd.DataFrame
     baseline: np.ndarray
     arms: dict[str, list[ArmRuns]]
-    labels: LabelRuns | None
+    labels: LabelArm | None
     class_names: list[str]
     summary: dict[str, Any]
     approximate: list[str]

@@ -10,6 +10,7 @@ import pandas as pd
 from heteroscope.config import Controls
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
+from heteroscope.evaluation.runs import LabelRuns
 from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
 
 FEW_IMAGES = 10
@@ -63,17 +64,25 @@ def _against_controls(analysis: Analysis, metric: str) -> dict[str, np.ndarray]:
 
 
 def label_gains(analysis: Analysis) -> dict[str, np.ndarray]:
-    """Per cluster: the log-loss gain of its own head over the pooled head within it, p from redrawn labels, Holm."""
-    runs = analysis.labels
+    """Per cluster: the log-loss gain of its own head over the pooled head within it, p from redrawn labels, Holm.
+
+    The p is the larger one of the linear and the quadratic rule, as the verdict must reject both.
+    """
     empty = np.full(analysis.k, np.nan)
-    if runs is None:
+    if analysis.labels is None:
         return {"gain": empty, "gain_p": empty, "gain_p_holm": empty}
-    gain = np.stack(
-        [cluster_gain(runs.pooled_loss - runs.own_loss, runs.cluster, c) for c in range(analysis.k)], axis=1
-    )
+    rules = [runs for runs in (analysis.labels.linear, analysis.labels.quadratic) if runs is not None]
+    gains = [_gains_by_cluster(runs, analysis.k) for runs in rules]
+    p = np.array([np.max([permutation_p(gain[0, c], gain[1:, c]) for gain in gains]) for c in range(analysis.k)])
+    return {"gain": gains[0][0], "gain_p": p, "gain_p_holm": holm(p)}
+
+
+def _gains_by_cluster(runs: LabelRuns, k: int) -> np.ndarray:
+    """(1 + draws, k); NaN where a cluster is not compared."""
+    difference = runs.pooled_loss - runs.own_loss
+    gain = np.stack([cluster_gain(difference, runs.cluster, c) for c in range(k)], axis=1)
     gain[~runs.eligible.astype(bool)] = np.nan
-    p = np.array([permutation_p(gain[0, c], gain[1:, c]) for c in range(analysis.k)])
-    return {"gain": gain[0], "gain_p": p, "gain_p_holm": holm(p)}
+    return gain
 
 
 def cluster_gain(difference: np.ndarray, cluster: np.ndarray, number: int) -> np.ndarray:

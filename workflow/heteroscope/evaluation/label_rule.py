@@ -4,11 +4,19 @@ Under the verdict's null hypothesis one rule, with a prevalence of its own in ea
 labels. The rule is a ridge-logistic regression on the reduced embedding and the cluster; its
 penalty and the temperature that calibrates it come from predictions cross-fitted by patient. New
 labels are drawn from it while images, patients, embeddings, split and clusters stay as they are.
+
+Two kinds are drawn from: `linear`, and `quadratic`, whose squares of the first components let one rule be
+curved. Products of components are left out on purpose: that of a component which tells the clusters apart
+with another one is a slope of each cluster's own by another name, and would explain any difference away.
+
+`rotated_probability` gives labels that the null hypothesis does not: rules that differ between the clusters
+by a known angle, by which the test's power is measured.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -23,6 +31,12 @@ PENALTIES = tuple(10.0**power for power in range(-4, 3))  # scikit-learn's C, fr
 FOLDS = 5
 INTERCEPT_SCALE = 10.0  # widens the cluster columns, so that the penalty hardly touches the intercepts
 PREVALENCE_PRIOR = 0.5  # images added to every class of a cluster, so that no prevalence is 0 or 1
+QUADRATIC_COMPONENTS = 10
+CURVATURES = (0.3, 1.0)  # weights of the squares beside the linear terms; 0 is the linear rule
+CALIBRATION_BINS = 10
+TINY = 1e-12
+
+RuleKind = Literal["linear", "quadratic"]
 
 
 @dataclass(frozen=True)
@@ -31,21 +45,45 @@ class SharedRule:
 
     Attributes:
         probability: (n, C) of each original image, calibrated; the mean of a cluster is its prevalence.
+        slope_logit: (n, C) the calibrated logit without the clusters' intercepts, centred in every cluster.
         penalty: the chosen C of scikit-learn's logistic regression.
+        curvature: the chosen weight of the squares; 0 for a linear rule, and for a quadratic one that would
+            predict no better.
         temperature: what cross-fitted logits were divided by.
         cross_fitted_auc: of the uncalibrated, cross-fitted predictions.
         cross_fitted_log_loss: of the calibrated, cross-fitted predictions.
+        calibration_error: of the calibrated, cross-fitted predictions, see `calibration_error`.
+        calibration_noise: what a perfectly calibrated rule would show by chance, see `calibration_noise`.
     """
 
     probability: np.ndarray
+    slope_logit: np.ndarray
     penalty: float
+    curvature: float
     temperature: float
     cross_fitted_auc: float
     cross_fitted_log_loss: float
+    calibration_error: float
+    calibration_noise: float
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """What a reader must know of the fit."""
+        return {
+            field.name: float(getattr(self, field.name))
+            for field in fields(self)
+            if field.name not in ("probability", "slope_logit")
+        }
 
 
 def fit_shared_rule(
-    coordinates: np.ndarray, cluster: np.ndarray, label: np.ndarray, group: np.ndarray, *, seed: int
+    coordinates: np.ndarray,
+    cluster: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    *,
+    seed: int,
+    kind: RuleKind = "linear",
 ) -> SharedRule:
     """Fit the rule to all original images of training, validation and test.
 
@@ -55,38 +93,129 @@ def fit_shared_rule(
         label: (n,) int.
         group: (n,) patients; cross-fitting keeps them whole.
         seed: of the folds.
+        kind: linear, or with squares of the first components.
 
     Raises:
         DataError: too few patients of a class to cross-fit.
     """
     classes = int(label.max()) + 1
-    design = _design(coordinates, cluster)
     folds = _folds(label, group, seed)
-    cross_fitted = {penalty: _cross_fit(design, label, folds, penalty, classes) for penalty in PENALTIES}
-    penalty = min(PENALTIES, key=lambda value: _log_loss(cross_fitted[value], label))
-    temperature = _temperature(cross_fitted[penalty], label)
-    logits = _logits(_fit(design, label, penalty), design, classes) / temperature
+    intercepts = INTERCEPT_SCALE * np.eye(int(cluster.max()) + 1)[cluster]
+    designs = {
+        curvature: np.hstack([_slope_columns(coordinates, curvature), intercepts])
+        for curvature in (0.0, *(CURVATURES if kind == "quadratic" else ()))
+    }
+    cross_fitted = {
+        (curvature, penalty): _cross_fit(design, label, folds, penalty, classes)
+        for curvature, design in designs.items()
+        for penalty in PENALTIES
+    }
+    curvature, penalty = min(cross_fitted, key=lambda choice: _log_loss(cross_fitted[choice], label))
+    chosen = cross_fitted[curvature, penalty]
+    temperature = _temperature(chosen, label)
+    predicted = softmax(chosen / temperature, axis=1)
+    logits = _logits(_fit(designs[curvature], label, penalty), designs[curvature], classes) / temperature
     return SharedRule(
         probability=_with_prevalence(logits, cluster, label),
+        slope_logit=_centred(logits, cluster),
         penalty=penalty,
+        curvature=curvature,
         temperature=temperature,
-        cross_fitted_auc=float(metrics.auc(softmax(cross_fitted[penalty], axis=1), label)),
-        cross_fitted_log_loss=_log_loss(cross_fitted[penalty] / temperature, label),
+        cross_fitted_auc=float(metrics.auc(softmax(chosen, axis=1), label)),
+        cross_fitted_log_loss=_log_loss(chosen / temperature, label),
+        calibration_error=calibration_error(predicted, label),
+        calibration_noise=calibration_noise(predicted, group),
     )
 
 
-def redraw_labels(rule: SharedRule, label: np.ndarray, group: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
-    """New labels of all original images from the rule: (n,) int; depends on (seed, draw) alone.
+def rotated_probability(
+    rule: SharedRule,
+    coordinates: np.ndarray,
+    cluster: np.ndarray,
+    label: np.ndarray,
+    side: np.ndarray,
+    *,
+    degrees: float,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Probabilities (n, C) under rules that are `degrees` apart between the clusters of two sides.
+
+    Within each cluster the rule is turned by half the angle in the plane of its own logits and those of one random
+    direction of the reduced embedding, one side towards that direction and the other away from it. The angle is that
+    of logits as vectors over the cluster's images, centred over images and classes: at 90 degrees the two sides'
+    logits are uncorrelated there. Every cluster keeps its prevalences and the spread of its logits.
+
+    Args:
+        rule: fitted to the same images.
+        coordinates: (n, d) the reduced embedding.
+        cluster: (n,) int.
+        label: (n,) int, for the prevalences.
+        side: (k,) +1 or −1, of each cluster.
+        degrees: between 0 and 180.
+        generator: of the direction, one a class.
+    """
+    columns = _slope_columns(coordinates, 0.0)
+    logits = columns @ generator.normal(size=(columns.shape[1], rule.slope_logit.shape[1]))
+    own, other = (_between_classes(_centred(values, cluster)) for values in (rule.slope_logit, logits))
+    turned = np.empty_like(own)
+    half = np.deg2rad(degrees) / 2
+    for value in np.unique(cluster):
+        rows = np.flatnonzero(cluster == value)
+        length = float(np.linalg.norm(own[rows]))
+        across = other[rows] - own[rows] * (own[rows] * other[rows]).sum() / max(length**2, TINY)
+        across *= length / max(float(np.linalg.norm(across)), TINY)
+        turned[rows] = np.cos(half) * own[rows] + side[value] * np.sin(half) * across
+    return _with_prevalence(turned, cluster, label)
+
+
+def rule_gap(probability: np.ndarray, shared: np.ndarray) -> float:
+    """Expected accuracy of the true rule minus that of another, where labels follow `probability`: both (n, C)."""
+    other = np.take_along_axis(probability, shared.argmax(axis=1)[:, None], axis=1)
+    return float((probability.max(axis=1) - other[:, 0]).mean())
+
+
+def calibration_error(probability: np.ndarray, label: np.ndarray) -> float:
+    """Mean |predicted − observed| over bins of equal counts: of two classes the second's, of more the top one's.
+
+    The expected calibration error of Naeini et al. (2015) with bins of equal counts.
+    """
+    binary = probability.shape[1] == 2
+    predicted = probability[:, 1] if binary else probability.max(axis=1)
+    hit = label == 1 if binary else label == probability.argmax(axis=1)
+    gaps = [abs(predicted[rows].mean() - hit[rows].mean()) * len(rows) for rows in _bins(predicted)]
+    return float(np.sum(gaps) / len(label))
+
+
+def calibration_noise(probability: np.ndarray, group: np.ndarray) -> float:
+    """The `calibration_error` to be expected of labels that do follow these probabilities (n, C), one draw a patient.
+
+    A bin's share then errs as a normal variable of variance Σ p (1 − p) / n², whose mean size is √(2 / π) times its
+    standard deviation; images of one patient are counted as one.
+    """
+    predicted = probability[:, 1] if probability.shape[1] == 2 else probability.max(axis=1)
+    images_a_patient = len(group) / len(np.unique(group))
+    variance = [(predicted[rows] * (1 - predicted[rows])).sum() * images_a_patient for rows in _bins(predicted)]
+    return float(np.sqrt(2 / np.pi * np.array(variance)).sum() / len(predicted))
+
+
+def _bins(predicted: np.ndarray) -> list[np.ndarray]:
+    """Rows in bins of equal counts, by rising prediction."""
+    return np.array_split(np.argsort(predicted, kind="stable"), min(CALIBRATION_BINS, len(predicted)))
+
+
+def redraw_labels(
+    probability: np.ndarray, label: np.ndarray, group: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """New labels of all original images from a rule's probabilities (n, C): (n,) int.
 
     The images of a patient that agree in their label, copies of one image among them, get one label
     again, from the mean of their logits.
     """
-    generator = np.random.default_rng([seed, draw])
     _, patient = np.unique(group, return_inverse=True)
-    classes = rule.probability.shape[1]
+    classes = probability.shape[1]
     _, unit, count = np.unique(patient * classes + label, return_inverse=True, return_counts=True)
     logit = np.zeros((len(count), classes))
-    np.add.at(logit, unit, np.log(np.clip(rule.probability, 1e-12, None)))
+    np.add.at(logit, unit, np.log(np.clip(probability, 1e-12, None)))
     return _draw(softmax(logit / count[:, None], axis=1), generator)[unit]
 
 
@@ -96,13 +225,28 @@ def _draw(probability: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return np.asarray(np.minimum(drawn, probability.shape[1] - 1))
 
 
-def _design(coordinates: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """Coordinates in units of the first one's spread, beside one column a cluster."""
+def _slope_columns(coordinates: np.ndarray, curvature: float) -> np.ndarray:
+    """Coordinates in units of the first one's spread; then the squares of the first, times the curvature."""
     centred = coordinates - coordinates.mean(axis=0)
     spread = centred.std(axis=0).max()
-    return np.hstack(
-        [centred / (spread if spread > 0 else 1.0), INTERCEPT_SCALE * np.eye(int(cluster.max()) + 1)[cluster]]
-    )
+    linear = np.asarray(centred / (spread if spread > 0 else 1.0), dtype=np.float64)
+    if curvature == 0:
+        return linear
+    squares = linear[:, :QUADRATIC_COMPONENTS] ** 2
+    return np.hstack([linear, curvature * (squares - squares.mean(axis=0))])
+
+
+def _between_classes(logits: np.ndarray) -> np.ndarray:
+    """Logits (n, C) without the mean of each image, which no probability depends on."""
+    return np.asarray(logits - logits.mean(axis=1, keepdims=True))
+
+
+def _centred(logits: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Logits (n, C) without the mean of each cluster."""
+    size = np.bincount(cluster)[:, None]
+    sums = np.zeros((len(size), logits.shape[1]))
+    np.add.at(sums, cluster, logits)
+    return np.asarray(logits - (sums / np.maximum(size, 1))[cluster])
 
 
 def _folds(label: np.ndarray, group: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -116,7 +260,9 @@ def _folds(label: np.ndarray, group: np.ndarray, seed: int) -> list[tuple[np.nda
 
 
 def _fit(design: np.ndarray, label: np.ndarray, penalty: float) -> LogisticRegression:
-    return LogisticRegression(C=penalty, max_iter=2000, tol=1e-6, fit_intercept=False).fit(design, label)
+    # few columns beside the images: Newton's steps take a fraction of lbfgs's time to the same optimum
+    model = LogisticRegression(C=penalty, solver="newton-cholesky", tol=1e-6, fit_intercept=False)
+    return model.fit(design, label)
 
 
 def _logits(model: LogisticRegression, design: np.ndarray, classes: int) -> np.ndarray:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from heteroscope.errors import StoreError
+from heteroscope.evaluation.interaction import InteractionTest
 from heteroscope.store import create_h5, open_h5, read_strings, write_strings
+
+LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible")
+ROTATION_ARRAYS = ("degrees", "gain", "gap")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class ArmRuns:
 
 @dataclass(frozen=True)
 class LabelRuns:
-    """What the label arm yields; row 0 is the observed labels, row r the r-th draw.
+    """Scores of the pooled and the own heads on label sets: row 0 is the observed labels, row r the r-th draw.
 
     Losses and hits are means over seeds, for every test image.
 
@@ -42,7 +47,6 @@ class LabelRuns:
         pooled_correct, own_correct: (1 + draws, n) share of the seeds whose prediction is right.
         eligible: (1 + draws, k) bool.
         cluster: (n,) the test image's cluster.
-        rule: what the labels were drawn from: penalty, temperature, cross-fitted AUC and log loss.
     """
 
     pooled_loss: np.ndarray
@@ -51,7 +55,56 @@ class LabelRuns:
     own_correct: np.ndarray
     eligible: np.ndarray
     cluster: np.ndarray
-    rule: dict[str, float]
+
+    def take(self, rows: Sequence[int] | slice) -> LabelRuns:
+        """The same of some label sets."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in LABEL_ARRAYS})
+
+
+@dataclass(frozen=True)
+class Rotations:
+    """What the test sees where the rules differ by a known angle between clusters.
+
+    Attributes:
+        degrees: (m,) the angle of every label set.
+        gain: (m,) G.
+        gap: (m,) accuracy at stake: what the clusters' own true rules have before the unturned one (`rule_gap`).
+    """
+
+    degrees: np.ndarray
+    gain: np.ndarray
+    gap: np.ndarray
+
+
+@dataclass(frozen=True)
+class LabelArm:
+    """What the label arm yields.
+
+    Attributes:
+        linear: the observed labels, and draws from the linear rule.
+        quadratic: the same from the quadratic rule; None where it predicts no better than the linear one, whose
+            draws it would share.
+        rotations: label sets of rules that differ between clusters, for the test's power.
+        rules: linear and quadratic → how the rule fits (see `SharedRule.summary`).
+        interaction: the conventional test beside the verdict.
+    """
+
+    linear: LabelRuns
+    quadratic: LabelRuns | None
+    rotations: Rotations
+    rules: dict[str, dict[str, float]]
+    interaction: InteractionTest
+
+
+def gains(runs: LabelRuns) -> np.ndarray:
+    """G of every label set: mean log loss of the pooled minus of the own head, over test images.
+
+    Images of clusters that are not eligible in a label set are left out of it; NaN where none is left.
+    """
+    counted = runs.eligible.astype(bool)[:, runs.cluster]
+    images = counted.sum(axis=1)
+    sums = np.where(counted, runs.pooled_loss - runs.own_loss, 0.0).sum(axis=1)
+    return np.where(images > 0, sums / np.maximum(images, 1), np.nan)
 
 
 def write_arm(path: Path, runs: ArmRuns, *, cluster: int, arm: str, test_images: list[str]) -> None:
@@ -74,18 +127,21 @@ def read_arm(path: Path, *, test_images: list[str]) -> ArmRuns:
         return ArmRuns(file["probability"][:], file["size"][:], file["class_counts"][:], file["best_epoch"][:])
 
 
-LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible", "cluster")
-
-
-def write_labels(path: Path, runs: LabelRuns, *, test_images: list[str]) -> None:
+def write_labels(path: Path, arm: LabelArm, *, test_images: list[str]) -> None:
     """Write the label arm; columns in the order of `test_images`."""
-    with create_h5(path, "labels", {"rule": runs.rule}) as file:
-        for name in LABEL_ARRAYS:
-            file.create_dataset(name, data=getattr(runs, name), fletcher32=True)
+    attributes = {"rules": arm.rules, "interaction": asdict(arm.interaction)}
+    with create_h5(path, "labels", attributes) as file:
+        for kind in ("linear", "quadratic"):
+            if (runs := getattr(arm, kind)) is not None:
+                for name in LABEL_ARRAYS:
+                    file.create_dataset(f"{kind}/{name}", data=getattr(runs, name), fletcher32=True)
+        for name in ROTATION_ARRAYS:
+            file.create_dataset(f"rotations/{name}", data=getattr(arm.rotations, name))
+        file.create_dataset("cluster", data=arm.linear.cluster, fletcher32=True)
         write_strings(file, "image_id", test_images)
 
 
-def read_labels(path: Path, *, test_images: list[str]) -> LabelRuns:
+def read_labels(path: Path, *, test_images: list[str]) -> LabelArm:
     """Read the label arm.
 
     Raises:
@@ -93,7 +149,20 @@ def read_labels(path: Path, *, test_images: list[str]) -> LabelRuns:
     """
     with open_h5(path, "labels") as file:
         _check_images(path, file, test_images)
-        return LabelRuns(**{name: file[name][:] for name in LABEL_ARRAYS}, rule=json.loads(file.attrs["rule"]))
+        cluster = file["cluster"][:]
+        linear, quadratic = (
+            LabelRuns(**{name: file[kind][name][:] for name in LABEL_ARRAYS}, cluster=cluster) if kind in file else None
+            for kind in ("linear", "quadratic")
+        )
+        if linear is None:
+            raise KeyError("linear")
+        return LabelArm(
+            linear=linear,
+            quadratic=quadratic,
+            rotations=Rotations(*(file[f"rotations/{name}"][:] for name in ROTATION_ARRAYS)),
+            rules=json.loads(file.attrs["rules"]),
+            interaction=InteractionTest(**json.loads(file.attrs["interaction"])),
+        )
 
 
 def _check_images(path: Path, file: h5py.File, test_images: list[str]) -> None:

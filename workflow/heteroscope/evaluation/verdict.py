@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+from statsmodels.stats.proportion import proportion_confint
 
 from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import label_gains
-from heteroscope.evaluation.runs import LabelRuns
-from heteroscope.evaluation.statistics import bootstrap_interval, holm, permutation_p
+from heteroscope.evaluation.runs import Rotations, gains
+from heteroscope.evaluation.statistics import bootstrap_interval, holm, p_interval, permutation_p
 
 CEILING = 0.99
 INTERVAL_SHARE = 0.9
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,11 @@ class LabelTest:
 
     Attributes:
         gain: G of the observed labels; NaN without eligible clusters.
-        draws: (draws,) G of the redrawn labels.
+        draws: (draws,) G of the labels redrawn from the linear rule.
+        nonlinear_draws: (draws,) the same of the quadratic rule; `draws` where it predicts no better than the linear.
         p: one-sided, (1 + #{G_r ≥ G}) / (R + 1).
+        p_interval: 95 %, of the p that endless draws would give (Clopper and Pearson).
+        p_nonlinear: the same as p, from the quadratic rule's draws.
         accuracy_gain: own minus pooled accuracy on the test images of eligible clusters.
         interval: of the accuracy gain, 90 %, by bootstrap of patients, conditional on clusters and heads.
         pooled_accuracy: on the same images.
@@ -33,11 +40,16 @@ class LabelTest:
         prevalence_loss: log loss of always giving the classes their shares among them.
         eligible: numbers of the compared clusters.
         images, patients: tested.
+        power: an angle a row, see `power_table`; empty where the study leaves it out.
+        detectable: see `detectable_gap`.
     """
 
     gain: float
     draws: np.ndarray
+    nonlinear_draws: np.ndarray
     p: float
+    p_interval: tuple[float, float]
+    p_nonlinear: float
     accuracy_gain: float
     interval: tuple[float, float]
     pooled_accuracy: float
@@ -47,25 +59,20 @@ class LabelTest:
     eligible: list[int]
     images: int
     patients: int
+    power: pd.DataFrame
+    detectable: float | None
 
 
-def gains(runs: LabelRuns) -> np.ndarray:
-    """G of every draw, the observed first: mean log loss of the pooled minus of the own head, over test images.
-
-    Images of clusters that are not eligible in a draw are left out of it; NaN where none is left.
-    """
-    counted = runs.eligible.astype(bool)[:, runs.cluster]
-    difference = np.where(counted, runs.pooled_loss - runs.own_loss, 0.0)
-    images = counted.sum(axis=1)
-    return np.where(images > 0, difference.sum(axis=1) / np.maximum(images, 1), np.nan)
-
-
-def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
+def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | None:
     """The verdict's test of one analysis, or None where the label arm was left out."""
-    runs = analysis.labels
-    if runs is None:
+    arm = analysis.labels
+    if arm is None:
         return None
+    runs = arm.linear
     gain = gains(runs)
+    p = permutation_p(gain[0], gain[1:])
+    nonlinear = gains(arm.quadratic)[1:] if arm.quadratic else gain[1:]
+    power = power_table(arm.rotations, [gain[1:], nonlinear], level=level)
     counted = runs.eligible[0].astype(bool)[runs.cluster]
     difference = (runs.own_correct - runs.pooled_correct)[0, counted]
     group = analysis.test["group"].to_numpy()[counted]
@@ -74,7 +81,10 @@ def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
     return LabelTest(
         gain=float(gain[0]),
         draws=gain[1:],
-        p=permutation_p(gain[0], gain[1:]),
+        nonlinear_draws=nonlinear,
+        p=p,
+        p_interval=p_interval(p, int(np.isfinite(gain[1:]).sum())),
+        p_nonlinear=permutation_p(gain[0], nonlinear),
         accuracy_gain=float(difference.mean()) if some else float("nan"),
         interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
         pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
@@ -84,7 +94,51 @@ def label_test(analysis: Analysis, *, seed: int) -> LabelTest | None:
         eligible=np.flatnonzero(runs.eligible[0]).tolist(),
         images=int(counted.sum()),
         patients=len(np.unique(group)),
+        power=power,
+        detectable=detectable_gap(power),
     )
+
+
+def power_table(rotations: Rotations, nulls: list[np.ndarray], *, level: float) -> pd.DataFrame:
+    """How often rules that differ by an angle between clusters are called `different`.
+
+    It is an approximation: each label set is held against the draws of the observed labels' rules, where a study of
+    these labels would fit rules of its own and draw again.
+
+    Args:
+        rotations: label sets of such rules.
+        nulls: G of redrawn labels, of every rule that the verdict must reject.
+        level: of the verdict.
+
+    Returns:
+        A row an angle: degrees, label_sets, power with its 95 % interval power_low and power_high (Clopper and
+        Pearson), and gap, the mean accuracy at stake (see `Rotations`).
+    """
+    found = [all(permutation_p(gain, draws) <= level for draws in nulls) for gain in rotations.gain]
+    table = pd.DataFrame({"degrees": rotations.degrees, "found": np.array(found, dtype=bool), "gap": rotations.gap})
+    table = table.groupby("degrees", as_index=False).agg(
+        label_sets=("found", "size"), found=("found", "sum"), power=("found", "mean"), gap=("gap", "mean")
+    )
+    low, high = proportion_confint(table.pop("found"), table["label_sets"], alpha=0.05, method="beta")
+    return table.assign(power_low=low, power_high=high)
+
+
+def detectable_gap(power: pd.DataFrame) -> float | None:
+    """The smallest accuracy at stake that is found in 80 %, interpolated between angles; None if none is.
+
+    Power that falls by chance from one angle to the next is averaged first (isotonic regression); below the smallest
+    angle nothing is known.
+    """
+    if power.empty:
+        return None
+    gap, found = power["gap"].to_numpy(), isotonic_regression(power["power"].to_numpy()).x
+    reached = np.flatnonzero(found >= POWER - 1e-9)
+    if not len(reached):
+        return None
+    last = reached[0]
+    if last == 0:
+        return float(gap[0])
+    return float(np.interp(POWER, found[last - 1 : last + 1], gap[last - 1 : last + 1]))
 
 
 def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None, *, leaked: int = 0) -> str | None:
@@ -106,7 +160,7 @@ def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None,
     if len(test.eligible) < 2:
         number = "only one" if test.eligible else "none"
         return f"{number} of the clusters has enough images of every class to be compared"
-    draws = np.isfinite(test.draws).sum()
+    draws = min(np.isfinite(test.draws).sum(), np.isfinite(test.nonlinear_draws).sum())
     floor = 1 / (draws + 1)
     if floor > context.study.level:
         return f"{draws} label draws cannot reach the level {context.study.level:g} (smallest p {floor:.3g})"
@@ -114,12 +168,18 @@ def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None,
 
 
 def decide(context: StudyContext, test: LabelTest | None, *, leaked: int = 0) -> tuple[str, str]:
-    """The verdict (different, equivalent, undecided, not assessable) and its reason; see `not_assessable`."""
+    """The verdict and its reason: different, nonlinear rule, equivalent, undecided, or not assessable."""
     if reason := not_assessable(context, context.study.primary.backbone, test, leaked=leaked):
         return "not assessable", reason
     assert test is not None
-    if test.p <= context.study.level:
-        return "different", f"p = {test.p:.3g} is at most the level {context.study.level:g}"
+    level = context.study.level
+    if test.p <= level and test.p_nonlinear <= level:
+        return "different", f"p = {test.p:.3g} is at most the level {level:g}"
+    if test.p <= level:
+        return "nonlinear rule", (
+            f"p = {test.p:.3g} if the shared rule is linear, but {test.p_nonlinear:.3g} if it may be curved: one curved"
+            " rule would look like this too"
+        )
     if test.pooled_accuracy >= CEILING:
         return (
             "not assessable",
@@ -147,6 +207,7 @@ def sensitivity(
     adjusted = holm(np.array([test.p for _, test in others]))
     return [
         {"backbone": backbone, "clustering": clustering, "gain": test.gain, "p": test.p, "p_holm": p_holm,
+         "p_nonlinear": test.p_nonlinear,
          "accuracy_gain": test.accuracy_gain, "compared_clusters": len(test.eligible)}
         for ((backbone, clustering), test), p_holm in zip(others, adjusted, strict=True)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figures of a comparison: clusters among their controls, the gain among redrawn labels, transfer, the baseline."""
+"""Figures of a comparison: clusters among their controls, the gain among redrawn labels, power, transfer, baseline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
-from heteroscope.evaluation.verdict import LabelTest
+from heteroscope.evaluation.statistics import critical_gain
+from heteroscope.evaluation.verdict import POWER, LabelTest
 from heteroscope.figures.style import HEAT, INK, MISSING, NEUTRAL, PALETTE, WIDTH, styled
 
 ARM_COLORS = {"size": PALETTE[4], "balanced": PALETTE[1]}
@@ -174,7 +175,7 @@ def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
 
     Args:
         test: the verdict's test.
-        verdict: different, equivalent, undecided or not assessable.
+        verdict: in words.
         level: at which the test rejects.
     """
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
@@ -199,14 +200,43 @@ def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
     return figure
 
 
-def critical_gain(draws: np.ndarray, level: float) -> float | None:
-    """The draw that G must exceed for p ≤ level; None where the draws are too few for the level."""
-    allowed = int(np.floor(level * (len(draws) + 1) + 1e-9))
-    return float(np.sort(draws)[-allowed]) if allowed >= 1 else None
-
-
 def _bins(draws: np.ndarray) -> int:
     return int(np.clip(np.sqrt(len(draws)) * 1.5, 8, 40))
+
+
+@styled
+def draw_power(test: LabelTest | None, level: float) -> Figure:
+    """How often rules of the clusters' own would be found, over the accuracy at stake; a plain text where unknown.
+
+    Args:
+        test: the verdict's test.
+        level: at which the test rejects, which is what equal rules would be found in.
+    """
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axis = figure.subplots()
+    if test is None or test.power.empty:
+        axis.axis("off")
+        missing = "leaves the arm “labels” out" if test is None else "sets “power” to 0"
+        axis.text(0.5, 0.5, f"power not measured:\nthe study {missing}", ha="center", va="center", fontsize=12)
+        return figure
+    table, points = test.power, 100 * test.power["gap"].to_numpy()
+    power, low, high = (table[name].to_numpy() for name in ("power", "power_low", "power_high"))
+    axis.errorbar(points, power, yerr=[power - low, high - power], fmt="o-", color=PALETTE[0], markersize=6, capsize=3,
+                  label="found (95 % interval)", gid="power")  # fmt: skip
+    for point, share, degrees in zip(points, power, table["degrees"], strict=True):
+        axis.annotate(f"{degrees}°", (point, share), xytext=(5, -11), textcoords="offset points", fontsize=8)
+    axis.axhline(POWER, color=INK, linewidth=1, linestyle="--", label=f"{POWER:.0%}", gid="wanted")
+    axis.axhline(level, color=NEUTRAL, linewidth=1, linestyle=":", label=f"level {level:g}", gid="level")
+    if test.detectable is not None:
+        axis.axvline(100 * test.detectable, color=PALETTE[5], linewidth=1.6, gid="detectable",
+                     label=f"found in {POWER:.0%}: {100 * test.detectable:.1f} points")  # fmt: skip
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_xlim(left=0)
+    axis.set_ylabel("share of label sets that are found")
+    axis.set_xlabel("accuracy at stake, in points (and the angle between the clusters' rules)")
+    axis.set_title("What this study could find", pad=22)
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, columnspacing=1.2)
+    return figure
 
 
 @styled

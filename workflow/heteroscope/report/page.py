@@ -18,6 +18,7 @@ from heteroscope.store import read_json, read_table
 
 TEMPLATE = "template.html.j2"
 TABLES = ("clusters", "baseline", "transfer", "attributes")
+SENSITIVITY = ("backbone", "clustering", "gain", "p", "p_holm", "p_nonlinear", "accuracy_gain", "compared_clusters")
 LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "umap-learn", "numpy", "scipy",
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
 
@@ -180,7 +181,7 @@ def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     return tables.plain_table(
         "Every other backbone and clustering of the study, by the same test; p adjusted over these rows (Holm).",
-        pd.DataFrame(rows)[["backbone", "clustering", "gain", "p", "p_holm", "accuracy_gain", "compared_clusters"]],
+        pd.DataFrame(rows)[list(SENSITIVITY)],
     )
 
 
@@ -202,7 +203,12 @@ def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, An
         "test patients also in training": counts["test_patients_also_in_training"],
         "epochs chosen on": f"the {context.head.selection} images",
     }
-    rule = {name.replace("_", " "): tables.number(value) for name, value in (document["rule"] or {}).items()}
+    rules = {
+        f"The {kind} rule that labels were drawn from": {
+            name.replace("_", " "): tables.number(value) for name, value in fit.items()
+        }
+        for kind, fit in (document["rules"] or {}).items()
+    }
     groups = {
         "Networks": backbones
         | {
@@ -210,7 +216,7 @@ def _basis(context: StudyContext, document: dict[str, Any]) -> list[dict[str, An
             "its arithmetic": _ARITHMETIC.format(**document["arithmetic"]),
         },
         "Rows": rows,
-        "The shared rule that labels were drawn from": rule,
+        **rules,
         "Seeds": dict(_seeds(context.model_dump(mode="json"))),
         "Software that wrote this page": versions(*LIBRARIES),
     }

@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         marked = table.assign(weights=table.get("weights", document["weights"]), warnings=names)
         store.write_table_in_all_formats(marked, args.output / f"{name}.csv")
 
-    test = label_test(primary, seed=account.SEED)
+    test = label_test(primary, seed=account.SEED, level=study.level)
     drawn = {
         "retraining": figures.draw_retraining(primary, context.controls, study.metric),
         "gain": figures.draw_gain(test, document["verdict"], study.level),
+        "power": figures.draw_power(test, study.level),
         "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
         "baseline": figures.draw_baseline(comparison.baseline_table(primary, study.metric), study.metric),
     }
