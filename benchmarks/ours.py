@@ -128,15 +128,19 @@ class Ready:
     def decode(self, *, anew: bool = True) -> None:
         """Make pixels.h5, from nothing or beside the old one."""
         if anew:
-            self.pixels.unlink()
+            self._set_aside(self.pixels)
         build_pixels(self.images, root=self.root, spec=self.spec, target=self.pixels, workers=self.place.cores)
 
     def embed(self, pixels: Path | None = None) -> None:
         """Make embeddings.h5 from nothing, of these pixels or of another network's."""
         pixels, output = pixels or self.pixels, self.folder / "embeddings.h5"
-        output.unlink()
+        self._set_aside(output)
         recipe = read_recipe(self.recipe)
         embed(originals(pixels), recipe, lambda: self.engine, pixels=pixels, output=output, workers=self.place.cores)
+
+    def _set_aside(self, path: Path) -> None:
+        """Make room for a new file; to delete the old one would take time that a first run does not need."""
+        path.rename(path.with_name(f"{len(list(self.folder.iterdir()))}-{path.name}"))
 
     def end_to_end(self) -> None:
         """From files to embeddings."""
