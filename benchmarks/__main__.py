@@ -72,7 +72,7 @@ def measure_apart(name: str, scratch: Path, page: Path) -> Result:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure the groups asked for, keep the others where they stand on the same commit, and write the page."""
+    """Measure the groups asked for, keep those of the others that this machine has measured, and write the page."""
     os.environ["TQDM_DISABLE"] = "1"  # before anything imports it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the scratch folder goes
     from benchmarks.page import Measured, kept, page, read, write
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown := sorted(set(names) - set(GROUPS)):
         raise SystemExit(f"error: --only: no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     store, here, machine = args.output / "results.json", args.commit or commit(), facts()
-    groups = kept(read(store), here, machine)
+    groups = kept(read(store), machine)
     failed: dict[str, RuntimeError] = {}
     scratch = Path(tempfile.mkdtemp(prefix="heteroscope-benchmarks-", dir=args.scratch))
     try:

@@ -66,8 +66,8 @@ def first_network(place: Workplace) -> Result:
 
 
 def further_networks(place: Workplace) -> Result:
-    """Two slower networks against the plain way, on fewer images."""
-    count = place.sizes.fewer
+    """Two slower networks against the plain way."""
+    count = place.sizes.photographs
     folder = photographs(place, count, place.sizes.source)
     rows: list[Row] = []
     notes = []

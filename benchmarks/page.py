@@ -36,13 +36,9 @@ def write(path: Path, groups: dict[str, Measured]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def kept(groups: dict[str, Measured], commit: str, machine: dict[str, str]) -> dict[str, Measured]:
-    """The groups that stand on this commit; those of a machine with a GPU stay beside those of one without."""
-    return {
-        name: entry
-        for name, entry in groups.items()
-        if entry.commit == commit and (entry.machine == machine or name == "gpu")
-    }
+def kept(groups: dict[str, Measured], machine: dict[str, str]) -> dict[str, Measured]:
+    """The groups of this machine, and those of a machine with a GPU; the page names what commits they stand on."""
+    return {name: entry for name, entry in groups.items() if entry.machine == machine or name == "gpu"}
 
 
 def _restored(entry: dict) -> Measured:
@@ -68,7 +64,9 @@ def page(groups: dict[str, Measured], order: Sequence[str], commit: str, machine
         " otherwise. Networks have random weights with settled batch norms: they cost what trained ones cost.",
         "",
         f"{_count(rows)} {f'Missed: {len(missed)}.' if missed else 'No bar is missed.'}",
-        *([f"Not measured in this run: {', '.join(missing)}.", ""] if missing else [""]),
+        *[f"Measured at commit {earlier}: {', '.join(names)}." for earlier, names in _earlier(groups, commit).items()],
+        *([f"Not measured: {', '.join(missing)}."] if missing else []),
+        "",
         _table(["what", "against", "bar", "measured", "bar met"], [_cells(row) for row in rows]),
         "",
         "## What stands behind the rows",
@@ -79,6 +77,15 @@ def page(groups: dict[str, Measured], order: Sequence[str], commit: str, machine
         *_machines(groups, machine),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _earlier(groups: dict[str, Measured], commit: str) -> dict[str, list[str]]:
+    """Other commit → the groups that stand on it."""
+    found: dict[str, list[str]] = {}
+    for name, entry in groups.items():
+        if entry.commit != commit:
+            found.setdefault(entry.commit, []).append(name)
+    return found
 
 
 def _count(rows: Sequence[Row]) -> str:

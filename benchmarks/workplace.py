@@ -18,7 +18,6 @@ class Sizes:
     Attributes:
         rounds: timed rounds of every comparison.
         photographs: JPEGs of the first comparison.
-        fewer: JPEGs where a network is slow.
         source: width and height of a photograph.
         side: width and height that networks see.
         models: the network of most rows, then those that are compared with it.
@@ -38,7 +37,6 @@ class Sizes:
 
     rounds: int = 5
     photographs: int = 256
-    fewer: int = 96
     source: int = 512
     side: int = 224
     models: tuple[str, ...] = ("efficientnet_b0", "resnet50", "densenet121", "densenet201")
@@ -61,7 +59,6 @@ class Sizes:
 TINY = Sizes(
     rounds=1,
     photographs=9,
-    fewer=8,
     source=48,
     side=32,
     models=("small-cnn", "small-cnn"),

@@ -38,6 +38,15 @@ def test_what_is_begun_and_not_used_stays_within_the_bytes(monkeypatch: pytest.M
     assert max(seen[sizes.index(50) + 1 :]) > 7  # more than one at a time, from first to last
 
 
+def test_no_more_items_are_begun_than_threads_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "ITEMS_AHEAD", 5)
+    begun: list[int] = []
+    for used, _ in enumerate(map_ahead(begun.append, range(40), size=lambda _: 0, workers=2)):
+        time.sleep(0.002)  # threads would run ahead now
+        assert len(begun) <= used + 1 + 5
+    assert len(begun) == 40
+
+
 def test_an_error_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "BYTES_AHEAD", 1000)
     begun = []

@@ -13,6 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BYTES_AHEAD = 2**29
+ITEMS_AHEAD = 128  # keeps threads busy; of small images far more would fit the bytes, and hold memory for nothing
 
 
 def map_ahead(
@@ -24,7 +25,7 @@ def map_ahead(
         function: of one item; what it raises is raised here, and no further item is begun.
         items: taken one by one.
         size: bytes that an item and its result need; at most `BYTES_AHEAD` of them are begun and not
-            yet used, or a single larger item.
+            yet used, or a single larger item, and at most `ITEMS_AHEAD` items.
         workers: number of threads.
     """
     # these threads are all the parallelism that is wanted
@@ -34,7 +35,7 @@ def map_ahead(
     try:
         for item in items:
             needed = size(item)
-            while begun and held + needed > BYTES_AHEAD:
+            while begun and (held + needed > BYTES_AHEAD or len(begun) >= ITEMS_AHEAD):
                 future, freed = begun.popleft()
                 yield future.result()
                 del future
