@@ -49,7 +49,7 @@ rule embed:
     resources:
         mem_mb=memory(6000),
         runtime=240,
-        gpu=1,  # of a join too: a row that stands in no part is computed
+        gpu=1,  # of a join too: it computes what no part holds, such as images that a changed table lets in
     params:
         views=[],
         shard=[],

@@ -255,20 +255,21 @@ class Layout:
         return [self.listing(name) for name in self.members(dataset) or [dataset] if name in self.generated()]
 
     def shard_contents(self, dataset: str, shards: str, shard: str) -> str:
-        """A digest of all listed files that the images of a shard may come from, and of the tables that choose them."""
+        """A digest of all listed files that the images of a shard may come from."""
         names = [name for name in self.members(dataset) or [dataset] if name not in self.generated()]
         return digest(
-            [
-                [sha for sha, is_table in self._listed[name] if is_table or shard_of(sha, int(shards)) == int(shard)]
-                for name in names
-            ]
+            [[sha for sha in self._listed[name] if shard_of(sha, int(shards)) == int(shard)] for name in names]
         )
 
     @cached_property
-    def _listed(self) -> dict[str, list[tuple[str, bool]]]:
-        """SHA-256 of every file below the root of a dataset that lives in a folder, and whether it is a table."""
+    def _listed(self) -> dict[str, list[str]]:
+        """SHA-256 of every image below the root of a dataset that lives in a folder, by its id."""
         return {
-            name: [(file.sha256, file.path in tables) for file in read_listing(Path(self.listing(name))) if file.sha256]
+            name: [
+                file.sha256
+                for file in read_listing(Path(self.listing(name)))
+                if file.sha256 and file.path not in tables
+            ]
             for name, (_, tables) in self.scanned().items()
         }
 
