@@ -12,8 +12,15 @@ import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.interaction import InteractionTest
-from heteroscope.evaluation.runs import ArmRuns, LabelArm, LabelRuns, Rotations, write_arm, write_labels
+from heteroscope.evaluation.runs import (
+    ArmRuns,
+    InteractionTest,
+    LabelArm,
+    LabelRuns,
+    Rotations,
+    write_arm,
+    write_labels,
+)
 from heteroscope.store import write_json, write_table
 
 K, TRAIN, TEST, SEEDS, REPEATS, DRAWS = 3, 90, 60, 2, 20, 39

@@ -40,7 +40,7 @@ LOADED = {
     "train": HEADS,
     "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "statsmodels", "umap"},
     "retrain": HEADS,
-    "labels": HEADS | {"sklearn"},
+    "labels": HEADS | {"sklearn", "statsmodels"},
     "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},
     "report": set(),
 }

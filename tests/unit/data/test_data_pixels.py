@@ -230,6 +230,7 @@ KILLED = """
             time.sleep(20)
         return real(file, spec, reduced=reduced)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with it ignored
     pixels.FLUSHED_EVERY = 0
     pixels.rows_at_once = lambda shape: 4
     pixels._ImageFile.decoded = decoded

@@ -14,7 +14,7 @@ from heteroscope import config
 from heteroscope.evaluation import account
 from heteroscope.evaluation.account import paragraph, verdict_document, warnings_of
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.interaction import InteractionTest
+from heteroscope.evaluation.runs import InteractionTest
 from heteroscope.evaluation.verdict import label_test
 
 CLASSES = {"normal": ["n"], "disease": ["d"]}

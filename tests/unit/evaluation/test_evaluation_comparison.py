@@ -25,8 +25,7 @@ from heteroscope.evaluation.comparison import (
     published_comparison,
     transfer_table,
 )
-from heteroscope.evaluation.interaction import InteractionTest
-from heteroscope.evaluation.runs import Rotations, read_arm, read_labels, write_labels
+from heteroscope.evaluation.runs import InteractionTest, Rotations, read_arm, read_labels, write_labels
 from heteroscope.store import write_table
 
 

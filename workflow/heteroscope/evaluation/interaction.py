@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
+from statsmodels.discrete.discrete_model import Logit
 from statsmodels.tools.sm_exceptions import (
     ConvergenceWarning,
     HessianInversionWarning,
@@ -14,26 +13,11 @@ from statsmodels.tools.sm_exceptions import (
     PerfectSeparationWarning,
 )
 
+from heteroscope.evaluation.runs import InteractionTest
 from heteroscope.evaluation.statistics import holm
 
 MOST_COMPONENTS = 10
 PATIENTS_A_PARAMETER = 10
-
-
-@dataclass(frozen=True)
-class InteractionTest:
-    """A Wald test that every compared cluster has the slopes of the first one.
-
-    Attributes:
-        p: of all interactions together; of more than two classes the smallest of one class against the rest,
-            Holm-adjusted; NaN where it could not be computed.
-        components: principal components whose slopes were compared.
-        note: why there is no p; empty where there is one.
-    """
-
-    p: float
-    components: int
-    note: str = ""
 
 
 def interaction_test(
@@ -94,7 +78,7 @@ def _wald_p(design: np.ndarray, hit: np.ndarray, patient: np.ndarray, tested: in
         with warnings.catch_warnings():
             for category in (PerfectSeparationWarning, ConvergenceWarning, HessianInversionWarning, RuntimeWarning):
                 warnings.simplefilter("error", category)  # a separable fit warns instead of failing
-            model = sm.Logit(hit.astype(float), design).fit(
+            model = Logit(hit.astype(float), design).fit(
                 disp=0, maxiter=100, cov_type="cluster", cov_kwds={"groups": patient}
             )
             restriction = np.eye(design.shape[1])[-tested:]

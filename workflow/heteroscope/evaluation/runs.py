@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 
 from heteroscope.errors import StoreError
-from heteroscope.evaluation.interaction import InteractionTest
 from heteroscope.store import create_h5, open_h5, read_strings, write_strings
 
 LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible")
@@ -74,6 +73,22 @@ class Rotations:
     degrees: np.ndarray
     gain: np.ndarray
     gap: np.ndarray
+
+
+@dataclass(frozen=True)
+class InteractionTest:
+    """A Wald test that every compared cluster has the slopes of the first one.
+
+    Attributes:
+        p: of all interactions together; of more than two classes the smallest of one class against the rest,
+            Holm-adjusted; NaN where it could not be computed.
+        components: principal components whose slopes were compared.
+        note: why there is no p; empty where there is one.
+    """
+
+    p: float
+    components: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
