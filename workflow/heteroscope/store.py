@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from heteroscope.atomic import atomic_path as atomic_path
+from heteroscope.atomic import atomic_path
 from heteroscope.errors import StoreError
 from heteroscope.provenance import rows_digest
 
@@ -76,6 +77,16 @@ def write_strings(file: h5py.File, name: str, values: Sequence[str]) -> None:
 def read_strings(file: h5py.File, name: str) -> np.ndarray:
     """A dataset of strings as an object array of str."""
     return np.array([value.decode() for value in file[name][:]], dtype=object)
+
+
+def runs(*numbers: np.ndarray, most: int | None = None) -> Iterator[slice]:
+    """Slices of at most `most` places within which each array of row numbers, (n,) int, goes up by ones."""
+    count = len(numbers[0])
+    breaks = np.any([np.diff(array) != 1 for array in numbers], axis=0)
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), count]
+    for start, stop in pairwise(edges):
+        for first in range(start, stop, most or max(count, 1)):
+            yield slice(first, min(first + (most or count), stop))
 
 
 def write_digest(path: Path, keys: Sequence[str]) -> None:

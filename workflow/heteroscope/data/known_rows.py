@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import h5py
 import numpy as np
 
 from heteroscope.errors import StoreError
-from heteroscope.store import open_h5, read_strings
+from heteroscope.store import open_h5, read_strings, runs
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +110,3 @@ def _copy(
 def rows_at_once(shape: Sequence[int]) -> int:
     """How many rows of this shape are read or written at once: HDF5's overhead is shared, memory stays small."""
     return max(1, RUN_BYTES // int(np.prod(shape)))
-
-
-def runs(*numbers: np.ndarray, most: int) -> Iterator[slice]:
-    """Slices of at most `most` places within which each array of row numbers, (n,) int, goes up by ones."""
-    breaks = np.any([np.diff(array) != 1 for array in numbers], axis=0)
-    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(numbers[0])]
-    for start, stop in pairwise(edges):
-        for first in range(start, stop, most):
-            yield slice(first, min(first + most, stop))

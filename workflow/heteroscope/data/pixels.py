@@ -27,10 +27,10 @@ from tqdm import tqdm
 from heteroscope.config import Pixels
 from heteroscope.data.ahead import map_ahead
 from heteroscope.data.decoding import ImageError, Properties, read_pixels
-from heteroscope.data.known_rows import ENCODING, KnownRows, rows_at_once, runs
+from heteroscope.data.known_rows import ENCODING, KnownRows, rows_at_once
 from heteroscope.errors import DataError, StoreError
 from heteroscope.provenance import digest, modules_digest
-from heteroscope.store import create_h5, write_digest, write_strings
+from heteroscope.store import create_h5, runs, write_digest, write_strings
 
 log = logging.getLogger(__name__)
 

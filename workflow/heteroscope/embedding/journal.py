@@ -21,8 +21,8 @@ from typing import BinaryIO
 import numpy as np
 
 from heteroscope.embedding.keys import KEY_BYTES
-from heteroscope.embedding.known import consecutive
 from heteroscope.errors import StoreError
+from heteroscope.store import runs
 
 ENDING = ".journal"
 BLOCK_BYTES = 2**20  # of records, checked at a time
@@ -78,8 +78,7 @@ class JournalRows:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Features (n, width) float32 of n row numbers."""
-        runs = [self._records(first, stop - start)["features"] for start, stop, first in consecutive(rows)]
-        return np.concatenate(runs)
+        return np.concatenate([self._records(int(rows[run][0]), len(rows[run]))["features"] for run in runs(rows)])
 
     def whole(self, rows: np.ndarray) -> np.ndarray:
         """Whether each of n row numbers can be read, (n,) bool: those that cannot have no key."""

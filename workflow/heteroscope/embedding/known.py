@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +12,7 @@ import h5py
 import numpy as np
 
 from heteroscope.errors import StoreError
-from heteroscope.store import open_h5
+from heteroscope.store import open_h5, runs
 
 log = logging.getLogger(__name__)
 
@@ -145,12 +144,6 @@ def read_rows(dataset: h5py.Dataset, rows: np.ndarray, block: np.ndarray) -> Non
     Raises:
         OSError: a row is damaged.
     """
-    for start, stop, first in consecutive(rows):
-        dataset.read_direct(block, np.s_[first : first + stop - start], np.s_[start:stop])
-
-
-def consecutive(rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Runs of consecutive row numbers: where each starts and stops in `rows`, and its first number."""
-    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
-    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-        yield start, stop, int(rows[start])
+    for run in runs(rows):
+        here = rows[run]
+        dataset.read_direct(block, np.s_[here[0] : here[-1] + 1], run)

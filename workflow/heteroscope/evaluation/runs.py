@@ -164,20 +164,17 @@ def read_labels(path: Path, *, test_images: list[str]) -> LabelArm:
     """
     with open_h5(path, "labels") as file:
         _check_images(path, file, test_images)
-        cluster = file["cluster"][:]
-        linear, quadratic = (
-            LabelRuns(**{name: file[kind][name][:] for name in LABEL_ARRAYS}, cluster=cluster) if kind in file else None
-            for kind in ("linear", "quadratic")
-        )
-        if linear is None:
-            raise KeyError("linear")
         return LabelArm(
-            linear=linear,
-            quadratic=quadratic,
+            linear=_label_runs(file, "linear"),
+            quadratic=_label_runs(file, "quadratic") if "quadratic" in file else None,
             rotations=Rotations(*(file[f"rotations/{name}"][:] for name in ROTATION_ARRAYS)),
             rules=json.loads(file.attrs["rules"]),
             interaction=InteractionTest(**json.loads(file.attrs["interaction"])),
         )
+
+
+def _label_runs(file: h5py.File, kind: str) -> LabelRuns:
+    return LabelRuns(**{name: file[kind][name][:] for name in LABEL_ARRAYS}, cluster=file["cluster"][:])
 
 
 def _check_images(path: Path, file: h5py.File, test_images: list[str]) -> None:
