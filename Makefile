@@ -32,7 +32,7 @@ phantoms: $(INSTALLED) ## fifteen further phantoms, five seeds of each truth; th
 	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on fifteen further phantoms" \
 	    --made-by "make phantoms"
 
-bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/results.md (25 minutes; ONLY=embed,heads: these rows)
+bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/results.md (over half an hour; ONLY=embed,heads: these rows)
 	python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 test: $(INSTALLED) lint ## all checks and tests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -103,7 +104,8 @@ class Ready:
         """A compiled engine for this network."""
         recipe = read_recipe(self.recipe).model_copy(update={"engine": engine, "precision": precision})
         cache, cores = self.place.below("networks"), self.place.cores
-        return make_engine(recipe, weights=self.weights, cache=cache, threads=cores, workers=cores)
+        network = partial(extractor_of, self.weights, self.model)
+        return make_engine(recipe, network, cache=cache, threads=cores, workers=cores)
 
     @property
     def name(self) -> str:

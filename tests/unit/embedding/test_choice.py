@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sums import RECIPE
 
 from heteroscope.backbones.weights import describe, initial_weights, read_weights, write_weights
 from heteroscope.config import Backbone
@@ -51,24 +52,8 @@ def pixels(tmp_path: Path) -> Path:
     return write_pixels(tmp_path / "pixels.h5")
 
 
-REFERENCE = Recipe(
-    model="small-cnn",
-    pooling="avg",
-    layer=None,
-    weights="random (seed 0)",
-    weights_sha256="ab",
-    weights_file_sha256="cd",
-    channels=3,
-    size=SIZE,
-    width=2,
-    batch_size=None,
-    engine="torch",
-    precision="float32",
-    agreement=1.0,
-    compared=0,
-    note="",
-    device="",
-    versions={},
+REFERENCE = RECIPE.model_copy(
+    update={"width": 2, "agreement": 1.0, "compared": 0, "note": "", "device": "", "versions": {}}
 )
 
 

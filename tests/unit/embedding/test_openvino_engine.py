@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sums import RECIPE
 
 from heteroscope.backbones.pooling import FeatureExtractor
 from heteroscope.backbones.registry import build_backbone
@@ -32,25 +33,9 @@ NETWORKS = [
 
 
 def recipe(model: str, pooling: str, layer: str | None, size: int, channels: int, batch_size: int | None) -> Recipe:
-    return Recipe(
-        model=model,
-        pooling=pooling,  # type: ignore[arg-type]
-        layer=layer,
-        weights="random",
-        weights_sha256="ab",
-        weights_file_sha256="cd",
-        channels=channels,
-        size=size,
-        width=1,
-        batch_size=batch_size,
-        engine="openvino",
-        precision="float32",
-        agreement=1.0,
-        compared=0,
-        note="",
-        device="",
-        versions={},
-    )
+    network = {"model": model, "pooling": pooling, "layer": layer, "width": 1}
+    form = {"size": size, "channels": channels, "batch_size": batch_size}
+    return RECIPE.model_copy(update=network | form | {"engine": "openvino"})
 
 
 SMALL = recipe("small-cnn", "avg", None, 32, 3, 4)

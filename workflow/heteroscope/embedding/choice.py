@@ -69,23 +69,24 @@ def cpu_has_bfloat16() -> bool:
     return not BFLOAT16_FLAGS.isdisjoint(flags.split())
 
 
-def make_engine(recipe: Recipe, weights: Path, *, cache: Path, threads: int, workers: int) -> Engine:
+def make_engine(
+    recipe: Recipe, extractor: Callable[[], FeatureExtractor], *, cache: Path, threads: int, workers: int
+) -> Engine:
     """The engine of a recipe.
 
     Args:
         recipe: what to compute with.
-        weights: the weights file; not read, nor torch imported, where the converted network is in the cache.
+        extractor: gives the network in torch; not called, nor torch imported, where the cache has it converted.
         cache: folder of converted networks.
         threads: of torch on a CPU; they fix the order of summation.
         workers: cores to use; no value depends on it.
     """
     if recipe.engine == "openvino":
-        network = openvino_engine.converted(recipe, lambda: read_extractor(recipe, weights), cache=cache)
+        network = openvino_engine.converted(recipe, extractor, cache=cache)
         return openvino_engine.OpenVinoEngine(network, precision=recipe.precision, workers=workers)
     from heteroscope.embedding.torch_engine import TorchEngine
 
-    extractor = read_extractor(recipe, weights)
-    return TorchEngine(extractor, precision=recipe.precision, threads=threads, batch_size=recipe.batch_size)
+    return TorchEngine(extractor(), precision=recipe.precision, threads=threads, batch_size=recipe.batch_size)
 
 
 def read_extractor(recipe: Recipe, weights: Path) -> FeatureExtractor:

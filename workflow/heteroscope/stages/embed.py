@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if (args.split is None) != (args.augmentation is None):
         arguments.error("--split and --augmentation go together")
     fix_threads(args.threads)
-    from heteroscope.embedding.choice import make_engine, require_able
+    from heteroscope.embedding.choice import make_engine, read_extractor, require_able
     from heteroscope.embedding.embed import embed
     from heteroscope.embedding.keys import shard
     from heteroscope.embedding.recipe import read_recipe
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def engine() -> Engine:
         require_able(recipe, args.recipe)
-        return make_engine(recipe, args.weights, cache=args.cache, threads=args.threads, workers=args.workers)
+        network = partial(read_extractor, recipe, args.weights)
+        return make_engine(recipe, network, cache=args.cache, threads=args.threads, workers=args.workers)
 
     target = _target(args)
     target = shard(target, *args.shard) if args.shard else target

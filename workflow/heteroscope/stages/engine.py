@@ -13,6 +13,7 @@ from heteroscope.provenance import file_sha256
 from heteroscope.stages.command import fix_threads, parser, run
 
 if TYPE_CHECKING:
+    from heteroscope.backbones.pooling import FeatureExtractor
     from heteroscope.embedding.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     spec: Backbone = parse(Backbone, args.spec)
     recipe = kept(args.output, spec, weights=args.weights, shape=pixels_shape(args.pixels))
     if recipe is None:
-        make = partial(make_engine, weights=args.weights, cache=args.cache, threads=args.threads, workers=args.workers)
-        recipe = choose(spec, _reference(spec, args.weights, args.pixels), args.pixels, make, Machine.here())
+        reference, extractor = _reference(spec, args.weights, args.pixels)
+        common = {"cache": args.cache, "threads": args.threads, "workers": args.workers}
+        make = partial(make_engine, extractor=lambda: extractor, **common)
+        recipe = choose(spec, reference, args.pixels, make, Machine.here())
     log.info("%s", recipe.note)
     write_recipe(recipe, args.output)
 
 
-def _reference(spec: Backbone, weights: Path, pixels: Path) -> Recipe:
-    """The recipe of torch in float32."""
+def _reference(spec: Backbone, weights: Path, pixels: Path) -> tuple[Recipe, FeatureExtractor]:
+    """The recipe of torch in float32, and the network."""
     from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
     from heteroscope.backbones.weights import read_weights
     from heteroscope.embedding.recipe import Recipe, pixels_shape
@@ -50,7 +53,7 @@ def _reference(spec: Backbone, weights: Path, pixels: Path) -> Recipe:
     read = read_weights(weights, model=spec.model)
     extractor = FeatureExtractor(read.network, model=spec.model, pooling=spec.pooling, layer=spec.layer)
     channels, size = pixels_shape(pixels)
-    return Recipe(
+    recipe = Recipe(
         model=spec.model,
         pooling=spec.pooling,
         layer=spec.layer,
@@ -69,6 +72,7 @@ def _reference(spec: Backbone, weights: Path, pixels: Path) -> Recipe:
         device="",
         versions={},
     )
+    return recipe, extractor
 
 
 if __name__ == "__main__":
