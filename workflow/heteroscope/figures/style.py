@@ -103,7 +103,9 @@ def save_figure(figure: Figure, path: Path, *, footer: str = "") -> None:
     if footer:
         width = int(figure.get_figwidth() * 14)  # letters that fit at this size
         text = "\n".join(textwrap.wrap(footer, width))
-        figure.text(0.0, -0.01, text, ha="left", va="top", fontsize=7, color="0.45")
+        figure.draw_without_rendering()  # legends outside the axes find their places
+        lowest = min(figure.get_tightbbox().y0 / figure.get_figheight(), 0.0)
+        figure.text(0.0, lowest - 0.01, text, ha="left", va="top", fontsize=7, color="0.45")
     with atomic_path(path) as temporary:
         figure.savefig(
             temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None}
