@@ -5,7 +5,7 @@ rule retrain:
         views=untracked(layout.views_of),
         view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
-        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+        assignments=of(layout.assignments),
     output:
         cluster="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}/cluster.h5",
         size="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/cluster-{cluster}/size.h5",
@@ -23,14 +23,48 @@ rule retrain:
     params:
         head=entry("heads", "head"),
         controls=entry("controls", "controls"),
+        fold=of(layout.fold_flag),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.retrain"),
     shell:
         "python -m heteroscope.stages.retrain {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --assignments {input.assignments:q} --head {params.head:q} --controls {params.controls:q}"
-        " --cluster {wildcards.cluster} --cluster-runs {output.cluster:q} --size-runs {output.size:q}"
+        " --cluster {wildcards.cluster} {params.fold} --cluster-runs {output.cluster:q} --size-runs {output.size:q}"
         " --balanced-runs {output.balanced:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule redraw:
+    input:
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
+        split="results/split/{dataset}/{split}.parquet",
+        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+    output:
+        label_sets="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/label-sets.h5",
+    log:
+        "results/logs/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/redraw.log",
+    benchmark:
+        "results/benchmarks/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/redraw.tsv"
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(6000),
+        runtime=60,
+    params:
+        head=entry("heads", "head"),
+        controls=entry("controls", "controls"),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.redraw"),
+    shell:
+        "python -m heteroscope.stages.redraw {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --assignments {input.assignments:q}"
+        " --head {params.head:q} --controls {params.controls:q} --label-sets {output.label_sets:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -41,7 +75,8 @@ rule labels:
         views=untracked(layout.views_of),
         view_digests=digests_of(layout.views_of),
         split="results/split/{dataset}/{split}.parquet",
-        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+        assignments=of(layout.assignments),
+        label_sets=of(layout.label_sets),
     output:
         labels="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/labels.h5",
     log:
@@ -63,5 +98,6 @@ rule labels:
         "python -m heteroscope.stages.labels {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --assignments {input.assignments:q}"
+        " --label-sets {input.label_sets:q}"
         " --head {params.head:q} --controls {params.controls:q} --labels {output.labels:q}"
         " 2>&1 | tee {log:q}"

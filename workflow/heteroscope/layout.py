@@ -22,6 +22,7 @@ from heteroscope.config import (
     PhantomDataset,
     Pixels,
     Split,
+    Study,
     StudyContext,
     UnionDataset,
     dataset_root,
@@ -113,13 +114,22 @@ class Layout:
         return self.config.datasets[dataset].class_names
 
     def split(self, split: str) -> Split:
-        """The config entry of a split; all folds of one share it."""
-        return self.config.splits_by_id()[split][0]
+        """The config entry of a split or of one of its folds."""
+        return self.config.splits[self.whole(split)]
+
+    def whole(self, split: str) -> str:
+        """The split that a fold is one of: of all that is the same in every fold. A split is its own whole."""
+        return self._folds.get(split, (split, 0))[0]
 
     def fold_flag(self, split: str) -> str:
-        """The command-line flag that names a fold; empty without folds."""
-        fold = self.config.splits_by_id()[split][1]
-        return "" if fold is None else f"--fold {fold}"
+        """The command-line flag that names a fold; empty for a split as a whole."""
+        return f"--fold {self._folds[split][1]}" if split in self._folds else ""
+
+    @cached_property
+    def _folds(self) -> dict[str, tuple[str, int]]:
+        """Id of a fold → its split and its number, from 1."""
+        folded = [name for name, split in self.config.splits.items() if split.folds]
+        return {fold: (name, number) for name in folded for number, fold in enumerate(self.config.folds(name), 1)}
 
     # -------------------------------------------------------------------------------- backbones
 
@@ -136,12 +146,15 @@ class Layout:
         return [name for name in self.config.backbones if self.is_trained(name)]
 
     def network(self, backbone: str, split: str) -> str:
-        """A plain backbone as it stands in paths: with the split that it is trained on, if it is."""
-        return f"{backbone}/{split}" if self.is_trained(backbone) else backbone
+        """A plain backbone as it stands in paths: with the split that it is trained on, if it is.
+
+        The share B, on which it is trained, is that of all folds.
+        """
+        return f"{backbone}/{self.whole(split)}" if self.is_trained(backbone) else backbone
 
     def networks(self) -> list[str]:
         """Every plain backbone as it may stand in paths."""
-        splits = self.config.splits_by_id()
+        splits = self.config.splits
         return list(dict.fromkeys(self.network(name, split) for name in self.config.backbones for split in splits))
 
     def finetune_augmentation(self, backbone: str) -> Augmentation | None:
@@ -214,8 +227,8 @@ class Layout:
         return f"results/embed/{dataset}/{network}/embeddings.h5"
 
     def views(self, dataset: str, backbone: str, split: str, augmentation: str) -> str:
-        """A plain backbone's embeddings of augmented training images."""
-        return f"results/embed/{dataset}/{backbone}/{split}/{augmentation}/views.h5"
+        """A plain backbone's embeddings of augmented training images, of all folds."""
+        return f"results/embed/{dataset}/{backbone}/{self.whole(split)}/{augmentation}/views.h5"
 
     def embeddings_of(self, dataset: str, backbone: str, split: str) -> list[str]:
         """Files of the embeddings of the original images, one a part of a fusion."""
@@ -275,38 +288,56 @@ class Layout:
 
     # ---------------------------------------------------------------------------------- studies
 
+    def assignments(self, dataset: str, backbone: str, split: str, augmentation: str, clustering: str) -> str:
+        """The clusters of all images: of a split with folds the same ones in every fold."""
+        return (
+            f"results/cluster/{dataset}/{backbone}/{self.whole(split)}/{augmentation}/{clustering}/assignments.parquet"
+        )
+
+    def label_sets(
+        self, dataset: str, backbone: str, split: str, augmentation: str, clustering: str, head: str, controls: str
+    ) -> str:
+        """The redrawn labels of all images: a draw covers all folds."""
+        axes = f"{dataset}/{backbone}/{self.whole(split)}/{augmentation}/{clustering}/{head}/{controls}"
+        return f"results/retrain/{axes}/label-sets.h5"
+
     def analyses(self, study: str) -> list[dict[str, Any]]:
         """The files of every backbone and clustering of a study, by the name of what they hold."""
         spec = self.config.studies[study]
-        axes = f"{spec.dataset}/{{backbone}}/{spec.split}/{spec.augmentation}"
-        found = []
-        for backbone in spec.backbones:
-            for clustering in spec.clusterings:
-                base = axes.format(backbone=backbone)
-                cluster = f"results/cluster/{base}/{clustering}"
-                retrain = f"results/retrain/{base}/{clustering}/{spec.head}/{spec.controls}"
-                train = f"results/train/{base}/{spec.head}"
-                k = self.config.clusterings[clustering].k
-                arms = self.config.controls[spec.controls].arms
-                found.append(
-                    {
-                        "backbone": backbone,
-                        "clustering": clustering,
-                        "k": k,
-                        "predictions": f"{train}/predictions.parquet",
-                        "metrics": f"{train}/metrics.json",
-                        "assignments": f"{cluster}/assignments.parquet",
-                        "distances": f"{cluster}/distances.csv",
-                        "quality": f"{cluster}/quality.json",
-                        "figures": {name: f"{cluster}/{name}.png" for name in FIGURES_OF_CLUSTERING},
-                        "labels": f"{retrain}/labels.h5" if "labels" in arms else None,
-                        "runs": [
-                            {arm: f"{retrain}/cluster-{c}/{arm}.h5" for arm in ("cluster", "size", "balanced")}
-                            for c in range(k)
-                        ],
-                    }
-                )
-        return found
+        return [
+            self._analysis(spec, backbone, clustering) for backbone in spec.backbones for clustering in spec.clusterings
+        ]
+
+    def _analysis(self, spec: Study, backbone: str, clustering: str) -> dict[str, Any]:
+        axes = (spec.dataset, backbone, spec.split, spec.augmentation, clustering)
+        cluster = Path(self.assignments(*axes)).parent
+        labelled = "labels" in self.config.controls[spec.controls].arms
+        return {
+            "backbone": backbone,
+            "clustering": clustering,
+            "k": self.config.clusterings[clustering].k,
+            "assignments": str(cluster / "assignments.parquet"),
+            "distances": str(cluster / "distances.csv"),
+            "quality": str(cluster / "quality.json"),
+            "figures": {name: str(cluster / f"{name}.png") for name in FIGURES_OF_CLUSTERING},
+            "label_sets": self.label_sets(*axes, spec.head, spec.controls) if labelled else None,
+            "folds": [self._fold(spec, backbone, clustering, fold) for fold in self.config.folds(spec.split)],
+        }
+
+    def _fold(self, spec: Study, backbone: str, clustering: str, fold: str) -> dict[str, Any]:
+        """What is trained and tested in one fold; without folds, all of it."""
+        axes = f"{spec.dataset}/{backbone}/{fold}/{spec.augmentation}"
+        train = f"results/train/{axes}/{spec.head}"
+        retrain = f"results/retrain/{axes}/{clustering}/{spec.head}/{spec.controls}"
+        return {
+            "predictions": f"{train}/predictions.parquet",
+            "metrics": f"{train}/metrics.json",
+            "labels": f"{retrain}/labels.h5" if "labels" in self.config.controls[spec.controls].arms else None,
+            "runs": [
+                {arm: f"{retrain}/cluster-{c}/{arm}.h5" for arm in ("cluster", "size", "balanced")}
+                for c in range(self.config.clusterings[clustering].k)
+            ],
+        }
 
     def context(self, study: str) -> StudyContext:
         """The study with every entry that it names."""

@@ -265,19 +265,26 @@ def test_all_problems_are_told_at_once() -> None:
 # ------------------------------------------------------------------------------- what hangs together
 
 
-def test_folds_are_splits_of_their_own() -> None:
+def test_a_study_names_the_split_and_not_a_fold_of_it() -> None:
     raw = changed(("splits", "cv"), {"test": None, "folds": 3, "validation": 0.2})
-    expanded = config.load(raw).splits_by_id()
-    assert list(expanded) == ["holdout", "cv-1", "cv-2", "cv-3"]
-    assert [fold for _, fold in expanded.values()] == [None, 1, 2, 3]
-    raw["studies"]["planted"]["split"] = "cv"
-    assert "studies.planted.split: unknown id 'cv'" in refusal(raw)
-    raw["studies"]["planted"]["split"] = "cv-4"
-    assert "known: holdout, cv-1, cv-2, cv-3" in refusal(raw)
+    loaded = config.load(raw)
+    assert (loaded.folds("cv"), loaded.folds("holdout")) == (["cv-1", "cv-2", "cv-3"], ["holdout"])
     raw["studies"]["planted"]["split"] = "cv-3"
-    assert "split 'cv-3' has backbone: 0" in refusal(raw)
+    assert "studies.planted.split: unknown id 'cv-3'" in refusal(raw)
+    assert "known: holdout, cv" in refusal(raw)
+    raw["studies"]["planted"]["split"] = "cv"
+    assert "split 'cv' has backbone: 0" in refusal(raw)
     raw["splits"]["cv"]["backbone"] = 0.2
-    assert config.load(raw).studies["planted"].split == "cv-3"
+    assert config.load(raw).studies["planted"].split == "cv"
+
+
+def test_no_backbone_is_trained_on_what_another_fold_tests() -> None:
+    raw = changed(("splits", "cv"), {"test": None, "folds": 3, "validation": 0.2})
+    raw["studies"]["planted"]["split"] = "cv"
+    raw["backbones"]["small-cnn"]["finetune"] = {"share": "train"}
+    assert "would be trained on images that a fold of 'cv' tests; set finetune.share: backbone" in refusal(raw)
+    raw["studies"]["planted"]["split"] = "holdout"
+    assert config.load(raw)
 
 
 def test_a_fold_may_not_have_the_name_of_another_split() -> None:

@@ -42,7 +42,7 @@ RAW: dict[str, Any] = {
     "studies": {
         "one": {
             "dataset": "eyes",
-            "split": "cv-2",
+            "split": "cv",
             "augmentation": "flip",
             "backbones": ["frozen", "frozen+tuned"],
             "clusterings": ["k2", "k3"],
@@ -52,7 +52,7 @@ RAW: dict[str, Any] = {
         },
         "two": {
             "dataset": "eyes",
-            "split": "cv-2",
+            "split": "cv",
             "backbones": ["frozen"],
             "clusterings": ["k2"],
             "head": "linear",
@@ -74,12 +74,12 @@ def test_frozen_embeddings_do_not_depend_on_the_split(layout: Layout) -> None:
 
 
 def test_embeddings_of_a_trained_backbone_do(layout: Layout) -> None:
-    assert layout.embeddings_of("eyes", "tuned", "cv-1") == ["results/embed/eyes/tuned/cv-1/embeddings.h5"]
+    assert layout.embeddings_of("eyes", "tuned", "cv-1") == ["results/embed/eyes/tuned/cv/embeddings.h5"]
 
 
 def test_a_fusion_reads_the_files_of_its_parts_in_order(layout: Layout) -> None:
     assert layout.embeddings_of("eyes", "tuned+frozen+wide", "cv-2") == [
-        "results/embed/eyes/tuned/cv-2/embeddings.h5",
+        "results/embed/eyes/tuned/cv/embeddings.h5",
         "results/embed/eyes/frozen/embeddings.h5",
         "results/embed/eyes/wide/embeddings.h5",
     ]
@@ -87,34 +87,34 @@ def test_a_fusion_reads_the_files_of_its_parts_in_order(layout: Layout) -> None:
 
 def test_views_belong_to_the_training_images_of_a_split(layout: Layout) -> None:
     assert layout.views_of("eyes", "frozen+tuned", "cv-2", "flip") == [
-        "results/embed/eyes/frozen/cv-2/flip/views.h5",
-        "results/embed/eyes/tuned/cv-2/flip/views.h5",
+        "results/embed/eyes/frozen/cv/flip/views.h5",
+        "results/embed/eyes/tuned/cv/flip/views.h5",
     ]
     assert layout.views_of("eyes", "frozen", "cv-2", "none") == []
 
 
 def test_a_network_stands_in_paths_with_the_split_that_it_is_trained_on(layout: Layout) -> None:
-    assert layout.networks() == ["frozen", "wide", "tuned/cv-1", "tuned/cv-2"]
-    assert [layout.network(name, "cv-1") for name in ("frozen", "tuned")] == ["frozen", "tuned/cv-1"]
+    assert layout.networks() == ["frozen", "wide", "tuned/cv"]
+    assert [layout.network(name, "cv-1") for name in ("frozen", "tuned")] == ["frozen", "tuned/cv"]
     assert layout.weights("eyes", "frozen") == ["results/weights/frozen.pt"]
-    assert layout.weights("eyes", "tuned/cv-1") == ["results/finetune/eyes/tuned/cv-1/model.pt"]
-    assert layout.recipe("eyes", "tuned/cv-1") == ["results/embed/eyes/tuned/cv-1/engine.json"]
+    assert layout.weights("eyes", "tuned/cv") == ["results/finetune/eyes/tuned/cv/model.pt"]
+    assert layout.recipe("eyes", "tuned/cv") == ["results/embed/eyes/tuned/cv/engine.json"]
 
 
 @pytest.mark.parametrize(
     ("wildcards", "known"),
     [
         ({"network": "frozen"}, {"network": "frozen", "backbone": "frozen"}),
-        ({"network": "tuned/cv-2"}, {"network": "tuned/cv-2", "backbone": "tuned"}),
+        ({"network": "tuned/cv"}, {"network": "tuned/cv", "backbone": "tuned"}),
         (
-            {"backbone": "frozen", "split": "cv-2"},
-            {"network": "frozen", "backbone": "frozen", "split": "cv-2"},
+            {"backbone": "frozen", "split": "cv"},
+            {"network": "frozen", "backbone": "frozen", "split": "cv"},
         ),
         (
-            {"backbone": "tuned", "split": "cv-2"},
-            {"network": "tuned/cv-2", "backbone": "tuned", "split": "cv-2"},
+            {"backbone": "tuned", "split": "cv"},
+            {"network": "tuned/cv", "backbone": "tuned", "split": "cv"},
         ),
-        ({"backbone": "frozen+tuned", "split": "cv-2"}, {"backbone": "frozen+tuned", "split": "cv-2"}),
+        ({"backbone": "frozen+tuned", "split": "cv"}, {"backbone": "frozen+tuned", "split": "cv"}),
         ({"dataset": "eyes"}, {"dataset": "eyes"}),
     ],
 )
@@ -142,11 +142,11 @@ def test_a_scattered_dataset_is_embedded_in_shards(layout: Layout) -> None:
     assert layout.parts_of_views("eyes", "frozen", "cv-1", "flip") == []
     found = scattered(eyes=2)
     assert found.parts_of_embeddings("eyes", "frozen") == [f"results/embed/eyes/frozen/shards/2/{i}.h5" for i in (1, 2)]
-    assert found.parts_of_embeddings("eyes", "tuned/cv-1") == [
-        f"results/embed/eyes/tuned/cv-1/shards/2/{i}.h5" for i in (1, 2)
+    assert found.parts_of_embeddings("eyes", "tuned/cv") == [
+        f"results/embed/eyes/tuned/cv/shards/2/{i}.h5" for i in (1, 2)
     ]
     assert found.parts_of_views("eyes", "tuned", "cv-1", "flip") == [
-        f"results/embed/eyes/tuned/cv-1/flip/shards/2/{i}.h5" for i in (1, 2)
+        f"results/embed/eyes/tuned/cv/flip/shards/2/{i}.h5" for i in (1, 2)
     ]
     assert found.parts_of_embeddings("chest", "frozen") == []
 
@@ -155,8 +155,8 @@ def test_a_union_is_copied_from_its_members_however_it_is_scattered(layout: Layo
     members = ["results/embed/eyes/frozen/embeddings.h5", "results/embed/chest/frozen/embeddings.h5"]
     for found in (layout, scattered(both=2, eyes=2)):
         assert found.parts_of_embeddings("both", "frozen") == members
-    assert layout.parts_of_embeddings("both", "tuned/cv-1") == []  # trained on this union's own split
-    assert len(scattered(both=2).parts_of_embeddings("both", "tuned/cv-1")) == 2
+    assert layout.parts_of_embeddings("both", "tuned/cv") == []  # trained on this union's own split
+    assert len(scattered(both=2).parts_of_embeddings("both", "tuned/cv")) == 2
 
 
 def test_scatter_is_part_of_nothing_but_the_shards() -> None:
@@ -266,11 +266,20 @@ def test_a_union_is_read_by_its_members(layout: Layout) -> None:
     ]
 
 
-def test_folds_share_a_split(layout: Layout) -> None:
-    assert layout.split("cv-1") == layout.split("cv-2")
-    assert layout.fold_flag("cv-2") == "--fold 2"
-    assert layout.split_of_study("one") == "results/split/eyes/cv-2.parquet"
-    assert layout.split_of_study("one", "png") == "results/split/eyes/cv-2.png"
+def test_folds_share_all_but_what_is_trained_and_tested(layout: Layout) -> None:
+    assert layout.split("cv-1") == layout.split("cv")
+    assert (layout.whole("cv-2"), layout.whole("cv")) == ("cv", "cv")
+    assert (layout.fold_flag("cv-2"), layout.fold_flag("cv")) == ("--fold 2", "")
+    assert layout.split_of_study("one") == "results/split/eyes/cv.parquet"
+    assert layout.split_of_study("one", "png") == "results/split/eyes/cv.png"
+    assert layout.network("tuned", "cv-1") == "tuned/cv"
+    assert layout.networks() == ["frozen", "wide", "tuned/cv"]
+    assert layout.views("eyes", "frozen", "cv-1", "flip") == "results/embed/eyes/frozen/cv/flip/views.h5"
+    axes = ("eyes", "frozen", "cv-2", "flip", "k2")
+    assert layout.assignments(*axes) == "results/cluster/eyes/frozen/cv/flip/k2/assignments.parquet"
+    assert layout.label_sets(*axes, "linear", "all") == (
+        "results/retrain/eyes/frozen/cv/flip/k2/linear/all/label-sets.h5"
+    )
 
 
 def test_backbones_by_how_they_come(layout: Layout) -> None:
@@ -288,19 +297,23 @@ def test_analyses_are_backbones_by_clusterings(layout: Layout) -> None:
         ("frozen+tuned", "k3", 3),
     ]
     last = found[-1]
-    base = "eyes/frozen+tuned/cv-2/flip"
-    assert last["predictions"] == f"results/train/{base}/linear/predictions.parquet"
+    base = "eyes/frozen+tuned/cv/flip"
     assert last["assignments"] == f"results/cluster/{base}/k3/assignments.parquet"
-    assert last["labels"] == f"results/retrain/{base}/k3/linear/all/labels.h5"
-    assert [runs["size"] for runs in last["runs"]] == [
-        f"results/retrain/{base}/k3/linear/all/cluster-{c}/size.h5" for c in range(3)
+    assert last["label_sets"] == f"results/retrain/{base}/k3/linear/all/label-sets.h5"
+    assert len(last["folds"]) == 2
+    second = "eyes/frozen+tuned/cv-2/flip"
+    fold = last["folds"][1]
+    assert fold["predictions"] == f"results/train/{second}/linear/predictions.parquet"
+    assert fold["labels"] == f"results/retrain/{second}/k3/linear/all/labels.h5"
+    assert [runs["size"] for runs in fold["runs"]] == [
+        f"results/retrain/{second}/k3/linear/all/cluster-{c}/size.h5" for c in range(3)
     ]
-    assert set(last["runs"][0]) == {"cluster", "size", "balanced"}
+    assert set(fold["runs"][0]) == {"cluster", "size", "balanced"}
 
 
 def test_a_study_without_the_label_arm_waits_for_no_labels(layout: Layout) -> None:
     [entry] = layout.analyses("two")
-    assert entry["labels"] is None
+    assert entry["label_sets"] is entry["folds"][0]["labels"] is None
     assert not any("labels" in path for path in layout.compared_files("two"))
 
 
@@ -308,10 +321,12 @@ def test_what_a_comparison_waits_for(layout: Layout) -> None:
     files = layout.compared_files("one")
     assert len(files) == len(set(files))
     for entry in layout.analyses("one"):
-        for name in ("predictions", "metrics", "assignments", "distances", "quality", "labels"):
+        for name in ("assignments", "distances", "quality", "label_sets"):
             assert entry[name] in files
-        for runs in entry["runs"]:
-            assert set(runs.values()) <= set(files)
+        for fold in entry["folds"]:
+            assert {fold["predictions"], fold["metrics"], fold["labels"]} <= set(files)
+            for runs in fold["runs"]:
+                assert set(runs.values()) <= set(files)
     assert all(path.startswith("results/") for path in files), "an id stands among the files"
     assert not set(layout.figures_of("one")) & set(files)
     assert len(layout.figures_of("one")) == 4 * 5
@@ -324,7 +339,7 @@ def test_studies_share_what_does_not_differ(layout: Layout) -> None:
         {path for path in shared.compared_files(name) if "retrain" not in path} for name in ("two", "three")
     )
     assert first == second
-    assert len(first) == 5
+    assert len(first) == 3 + 2 * 2
 
 
 def test_the_context_holds_what_the_study_names(layout: Layout) -> None:

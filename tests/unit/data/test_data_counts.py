@@ -27,6 +27,15 @@ def test_counts_images_and_patients_of_classes_and_levels() -> None:
     assert table.groupby("variable")["images"].sum().eq(6).all()
 
 
+def test_of_all_folds_together_the_folds_are_counted() -> None:
+    ids = list("abcd")
+    split = pd.DataFrame({"image_id": ids, "class": "ape", "label": 0, "group": list("ppqr"), "part": "train"})
+    split["fold"] = [1, 1, 2, 0]
+    table = part_counts(split, pd.DataFrame({"image_id": ids})).set_index("part")
+    assert table["images"].to_dict() == {"backbone": 1, "fold 1": 2, "fold 2": 1}
+    assert table["groups"].to_dict() == {"backbone": 1, "fold 1": 1, "fold 2": 1}
+
+
 def test_many_numbers_become_quartiles_in_order_and_many_words_are_left_out() -> None:
     ids = [str(index) for index in range(100)]
     split = pd.DataFrame({"image_id": ids, "class": "a", "label": 0, "group": ids, "part": "train"})

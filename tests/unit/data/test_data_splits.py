@@ -109,18 +109,37 @@ def test_patients_that_share_an_image_stay_together() -> None:
     assert split.assign(content=frame["content"]).groupby("content")["part"].nunique().max() == 1
 
 
-def test_folds_cover_every_image_once_and_validation_comes_from_training() -> None:
+FOLDED = Split(test=None, folds=4, validation=0.15, backbone=0.1, seed=3)
+
+
+def test_folds_test_every_image_outside_the_backbone_share_once() -> None:
     frame = images([0, 1, 1] * 60, list(np.arange(180) // 3))
-    spec = Split(test=None, folds=4, validation=0.15, backbone=0.1, seed=3)
+    whole = make_split(frame, FOLDED, None, NAMES)
+    assert abs((whole["part"] == "backbone").sum() - 18) <= 3
+    assert set(whole.loc[whole["part"] == "backbone", "fold"]) == {0}
     tested: list[str] = []
     for fold in range(1, 5):
-        split = make_split(frame, spec, fold, NAMES)
+        split = make_split(frame, FOLDED, fold, NAMES)
         assert sides(split) == 1
-        test = split.loc[split["part"] == "test", "image_id"]
-        assert abs(len(test) - 45) <= 3
+        assert "fold" not in split
+        assert split["image_id"].tolist() == whole["image_id"].tolist()
+        test = split["part"] == "test"
+        assert (test == (whole["fold"] == fold)).all()
+        assert ((split["part"] == "backbone") == (whole["part"] == "backbone")).all()
+        assert abs(test.sum() - 162 / 4) <= 3
         assert abs((split["part"] == "validation").sum() - 0.15 * 180) <= 3
-        tested += test.tolist()
-    assert sorted(tested) == frame["image_id"].tolist()
+        tested += split.loc[test, "image_id"].tolist()
+    assert sorted(tested) == sorted(whole.loc[whole["part"] == "train", "image_id"])
+
+
+def test_all_folds_together_train_on_what_is_not_the_backbone_share() -> None:
+    frame = images([0, 1, 1] * 60, list(np.arange(180) // 3))
+    whole = make_split(frame, FOLDED.model_copy(update={"backbone": 0.0}), None, NAMES)
+    assert set(whole["part"]) == {"train"}
+    assert sorted(whole["fold"].unique()) == [1, 2, 3, 4]
+    assert whole.groupby("group")["fold"].nunique().max() == 1
+    shares = whole.groupby("fold")["label"].mean()
+    assert np.ptp(shares) < 0.02
 
 
 def test_condition_gives_the_test_set_and_leaves_its_patients_other_images_out(

@@ -30,6 +30,19 @@ def test_bars_have_the_counts_lengths_and_colours() -> None:
     assert len(set(PART_COLORS.values())) == 4
 
 
+def test_folds_are_drawn_in_their_order() -> None:
+    counts = pd.DataFrame(
+        [("class", "normal", f"fold {number}", 10 * number, 5) for number in (10, 2, 1)]
+        + [("class", "normal", "backbone", 7, 3)],
+        columns=["variable", "level", "part", "images", "groups"],
+    )
+    figure = counts_figure(counts)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["fold 1", "fold 2", "fold 10", "backbone"]
+    bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [10, 20, 100, 7]
+    assert len({bar.get_facecolor() for bar in bars}) == 4
+
+
 def test_same_counts_same_bytes(tmp_path: Path) -> None:
     draw_counts(COUNTS, tmp_path / "a.png")
     draw_counts(COUNTS, tmp_path / "b.png")

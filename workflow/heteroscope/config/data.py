@@ -179,7 +179,9 @@ class Split(Closed):
     test: Annotated[float, Field(gt=0, lt=1)] | TestWhere | Literal["source"] | None = Field(
         0.2, description="a share, a condition (`where`), or `source`: the split that the source gives"
     )
-    folds: Annotated[int, Field(ge=2, le=50)] | None = Field(None, description="k-fold instead of `test`: ids {id}-1 …")
+    folds: Annotated[int, Field(ge=2, le=50)] | None = Field(
+        None, description="cross-validation instead of `test`: every image outside the share B is tested in one fold"
+    )
     validation: Fraction = Field(0.15, description="share that selects the epoch")
     backbone: Fraction = Field(0.0, description="share B on which a study trains its own backbone")
     stratify: Literal["label", "none"] = Field("label", description="label: the same class shares in every part")

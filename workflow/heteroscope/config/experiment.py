@@ -105,7 +105,7 @@ class Study(Closed):
 
     title: str = Field("", description="heading of the report")
     dataset: Identifier = Field(description="id of a dataset")
-    split: Identifier = Field(description="id of a split; with folds `{id}-1` …")
+    split: Identifier = Field(description="id of a split; one with folds tests every image once")
     augmentation: Identifier = Field(
         NO_AUGMENTATION, description="id of an augmentation of the training images, or none"
     )

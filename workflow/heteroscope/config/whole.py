@@ -43,15 +43,10 @@ class Config(Closed):
             raise ValueError("\n".join(problems))
         return self
 
-    def splits_by_id(self) -> dict[str, tuple[Split, int | None]]:
-        """Split id as it stands in paths → the split and its fold (from 1), or None without folds."""
-        expanded: dict[str, tuple[Split, int | None]] = {}
-        for name, split in self.splits.items():
-            if split.folds is None:
-                expanded[name] = (split, None)
-            else:
-                expanded.update({f"{name}-{fold}": (split, fold) for fold in range(1, split.folds + 1)})
-        return expanded
+    def folds(self, split: str) -> list[str]:
+        """The ids under which a split's divisions stand in paths: one a fold, or its own without folds."""
+        folds = self.splits[split].folds
+        return [split] if folds is None else [f"{split}-{fold}" for fold in range(1, folds + 1)]
 
 
 def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
@@ -67,7 +62,7 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"datasets.{name}.datasets.{index}", member, list(config.datasets)
     for name, study in config.studies.items():
         yield f"studies.{name}.dataset", study.dataset, list(config.datasets)
-        yield f"studies.{name}.split", study.split, list(config.splits_by_id())
+        yield f"studies.{name}.split", study.split, list(config.splits)
         yield f"studies.{name}.augmentation", study.augmentation, augmentations
         yield f"studies.{name}.head", study.head, list(config.heads)
         yield f"studies.{name}.controls", study.controls, list(config.controls)
@@ -113,11 +108,10 @@ def _split_problems(config: Config) -> list[str]:
 def _protocol_problems(config: Config) -> list[str]:
     """Combinations of a study that cannot run."""
     problems = []
-    splits = config.splits_by_id()
     for name, study in config.studies.items():
-        if study.split not in splits or study.head not in config.heads:
+        if study.split not in config.splits or study.head not in config.heads:
             continue
-        split, head = splits[study.split][0], config.heads[study.head]
+        split, head = config.splits[study.split], config.heads[study.head]
         if head.selection == "validation" and split.validation == 0:
             problems.append(
                 f"studies.{name}: head {study.head!r} selects on validation images, but split {study.split!r} has"
@@ -129,6 +123,11 @@ def _protocol_problems(config: Config) -> list[str]:
                 problems.append(
                     f"studies.{name}: backbone {part!r} is trained on the split's backbone share, but split"
                     f" {study.split!r} has backbone: 0"
+                )
+            if backbone and backbone.finetune and backbone.finetune.share == "train" and split.folds:
+                problems.append(
+                    f"studies.{name}: backbone {part!r} would be trained on images that a fold of {study.split!r}"
+                    " tests; set finetune.share: backbone and a backbone share of the split, or choose another split"
                 )
     return problems
 

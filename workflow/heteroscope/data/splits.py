@@ -42,23 +42,29 @@ def make_split(images: pd.DataFrame, spec: Split, fold: int | None, class_names:
     Args:
         images: as images.parquet has them.
         spec: the split; its shares are shares of all images.
-        fold: which fold is the test set, from 1, where the split has folds.
+        fold: which fold is the test set, from 1, where the split has folds; None gives what is common to all folds,
+            the images that are clustered, embedded and given labels: all but the share B train.
         class_names: in order; a class's index is its integer label.
 
     Returns:
-        Columns image_id, class, label, group, part. Rows stand in the images' order, or in the
-        published shuffled one. Images that may stand in no part, because their patient stands in a
-        test set that the source or a condition gives, are left out.
+        Columns image_id, class, label, group, part, and of all folds together `fold`, in which an image is tested
+        (0: none). Rows stand in the images' order, or in the published shuffled one. Images that may stand in no part,
+        because their patient stands in a test set that the source or a condition gives, are left out.
 
     Raises:
         DataError: a part lacks a class, or there is too little to deal out.
     """
     label = images["label"].map({name: index for index, name in enumerate(class_names)}).to_numpy(dtype=np.int64)
     order = np.arange(len(images))
+    tested_in: dict[str, np.ndarray] = {}
     if spec.shuffle:
         part, order = _published(images, spec, label)
+    elif spec.folds:
+        tested = _folds(images, spec, label)
+        part = _part_of_fold(images, spec, label, tested, fold) if fold else np.where(tested > 0, "train", "backbone")
+        tested_in = {} if fold else {"fold": tested}
     else:
-        part = _dealt(images, spec, fold, label)
+        part = _dealt(images, spec, label)
     table = pd.DataFrame(
         {
             "image_id": images["image_id"],
@@ -66,6 +72,7 @@ def make_split(images: pd.DataFrame, spec: Split, fold: int | None, class_names:
             "label": label,
             "group": images["group"],
             "part": part,
+            **tested_in,
         }
     )
     table = table.iloc[order]
@@ -77,11 +84,34 @@ def make_split(images: pd.DataFrame, spec: Split, fold: int | None, class_names:
 # --------------------------------------------------------------------------------- grouped dealing
 
 
-def _dealt(images: pd.DataFrame, spec: Split, fold: int | None, label: np.ndarray) -> np.ndarray:
+def _folds(images: pd.DataFrame, spec: Split, label: np.ndarray) -> np.ndarray:
+    """(n,) int: the fold, from 1, in which an image is tested; 0 for the share B, which no fold trains or tests on."""
+    assert spec.folds is not None
+    block, stratum = _blocks(images, grouped=spec.group == "patient"), _strata(spec, label)
+    shares = [spec.backbone, *[(1 - spec.backbone) / spec.folds] * spec.folds]
+    return _deal(block, stratum, shares, np.random.default_rng([spec.seed, 0, 0]))
+
+
+def _part_of_fold(images: pd.DataFrame, spec: Split, label: np.ndarray, tested: np.ndarray, fold: int) -> np.ndarray:
+    """(n,) part of every image in one fold: validation is dealt out of what the fold does not test."""
+    part = np.where(tested == fold, "test", np.where(tested > 0, "train", "backbone")).astype(object)
+    rest = np.flatnonzero(part == "train")
+    block, stratum = _blocks(images, grouped=spec.group == "patient"), _strata(spec, label)
+    wanted = spec.validation * len(images)
+    rng = np.random.default_rng([spec.seed, fold, 1])
+    part[rest[_deal(block[rest], stratum[rest], [len(rest) - wanted, wanted], rng) == 1]] = "validation"
+    return part
+
+
+def _strata(spec: Split, label: np.ndarray) -> np.ndarray:
+    """(n,) int: what the parts' shares hold within."""
+    return label if spec.stratify == "label" else np.zeros_like(label)
+
+
+def _dealt(images: pd.DataFrame, spec: Split, label: np.ndarray) -> np.ndarray:
     """(n,) part of every image; empty for those that may stand in none."""
-    block = _blocks(images, grouped=spec.group == "patient")
-    stratum = label if spec.stratify == "label" else np.zeros_like(label)
-    given = _given_parts(images, spec, block, stratum, fold)
+    block, stratum = _blocks(images, grouped=spec.group == "patient"), _strata(spec, label)
+    given = _given_parts(images, spec, block, stratum)
     part = _without_groups_on_two_sides(given, block)
     rest = np.flatnonzero(part == "train")
     names = ["validation", "backbone"]
@@ -91,7 +121,7 @@ def _dealt(images: pd.DataFrame, spec: Split, fold: int | None, label: np.ndarra
             f"the split asks for {shares.sum():.0f} images of {len(images)} for validation and backbone, but its test"
             f" set leaves {len(rest)}; make those shares smaller"
         )
-    rng = np.random.default_rng([spec.seed, fold or 0, 1])
+    rng = np.random.default_rng([spec.seed, 0, 1])
     dealt = _deal(block[rest], stratum[rest], [len(rest) - shares.sum(), *shares], rng)
     part[rest] = np.array(["train", *names], dtype=object)[dealt]
     return part
@@ -107,18 +137,12 @@ def _blocks(images: pd.DataFrame, *, grouped: bool) -> np.ndarray:
     return connected_components(edges, directed=False)[1][group].astype(np.int64)
 
 
-def _given_parts(
-    images: pd.DataFrame, spec: Split, block: np.ndarray, stratum: np.ndarray, fold: int | None
-) -> np.ndarray:
+def _given_parts(images: pd.DataFrame, spec: Split, block: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     """(n,) train, validation or test, as far as the test set decides it."""
     if spec.test == "source":
         return _parts_of_source(images)
     if isinstance(spec.test, TestWhere):
         test = meets(images, spec.test.where)
-    elif spec.folds:
-        assert fold is not None, "a split with folds needs the number of the fold"
-        rng = np.random.default_rng([spec.seed, 0, 0])
-        test = _deal(block, stratum, [1.0] * spec.folds, rng) == fold - 1
     else:
         assert isinstance(spec.test, float)
         rng = np.random.default_rng([spec.seed, 0, 0])
@@ -219,9 +243,10 @@ def _published(images: pd.DataFrame, spec: Split, label: np.ndarray) -> tuple[np
 
 
 def _require_classes(table: pd.DataFrame, spec: Split, class_names: Sequence[str]) -> None:
-    wanted = ["train", "test"]
-    wanted += [name for name in ("validation", "backbone") if getattr(spec, name) > 0]
-    for part in wanted:
+    wanted = ["train"] if "fold" in table else ["train", "test", "validation"]
+    for part in [*wanted, "backbone"]:
+        if part in ("validation", "backbone") and getattr(spec, part) == 0:
+            continue
         present = set(table.loc[table["part"] == part, "class"])
         if absent := [name for name in class_names if name not in present]:
             raise DataError(

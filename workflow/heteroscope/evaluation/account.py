@@ -81,8 +81,9 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
 
 def _counts(analysis: Analysis, split: pd.DataFrame) -> dict[str, Any]:
     train = analysis.train
+    tested = {"test": len(analysis.test)} if "fold" in split else {}  # beside training in the other folds
     return {
-        "images": split["part"].value_counts().to_dict(),
+        "images": split["part"].value_counts().to_dict() | tested,
         "patients": split.groupby("part")["group"].nunique().to_dict(),
         "training_rows": len(train),
         "training_rows_by_class": {
@@ -94,9 +95,12 @@ def _counts(analysis: Analysis, split: pd.DataFrame) -> dict[str, Any]:
 
 
 def _overlap(split: pd.DataFrame, column: str) -> int:
-    """Test rows whose value of a column stands in training too."""
+    """Test rows whose value of a column stands in training too, or in another fold."""
     if column not in split:
         return 0
+    if "fold" in split:
+        tested = split[split["fold"] > 0]
+        return int((tested.groupby(column)["fold"].transform("nunique") > 1).sum())
     known = set(split.loc[split["part"] == "train", column])
     return int(split.loc[split["part"] == "test", column].isin(known).sum())
 
@@ -173,8 +177,8 @@ def _rule_warnings(context: StudyContext, analysis: Analysis) -> list[str]:
             f" average, where chance explains {fit['calibration_noise']:.3f}; redrawn labels are noisier or surer than"
             " the real ones, and p is as wrong"
         )
-    eligible = analysis.labels.linear.eligible
-    smallest = int(eligible[0].sum()) / len(eligible)
+    runs = analysis.labels.linear
+    smallest = len(runs.clusters) / len(runs.compared)
     if smallest > context.study.level:
         found.append(
             f"few draws: the smallest Holm-adjusted p of a cluster is {smallest:.3g}, above the level"
@@ -212,7 +216,7 @@ def paragraph(
     """One honest paragraph in plain words."""
     sentences = [_headline(verdict, reason)]
     if test is not None and np.isfinite(test.gain):
-        sentences.append(_figures(test))
+        sentences.append(_figures(test, context.split.folds))
         sentences.append(_beside(analysis, test))
         gaining = clusters_that_gain(analysis, context.study.level)
         if gaining and verdict != "not assessable":
@@ -240,14 +244,15 @@ def _headline(verdict: str, reason: str) -> str:
     }[verdict] + f" ({reason})."
 
 
-def _figures(test: LabelTest) -> str:
+def _figures(test: LabelTest, folds: int | None) -> str:
     low, high = test.interval
     draws = test.draws[np.isfinite(test.draws)]
+    over = f", every image in one of {folds} folds" if folds else ""
     null = f"under one shared rule {_lower(draws.mean())} on average, {len(draws)} draws, " if len(draws) else ""
     return (
         f"On {_counted(test.images, 'test image')} of {_counted(test.patients, 'patient')} in"
-        f" {_counted(len(test.eligible), 'compared cluster')}, the own head's log loss is {_lower(test.gain)} than the"
-        f" pooled head's ({null}{_p(test.p)}); accuracy changes by"
+        f" {_counted(len(test.eligible), 'compared cluster')}{over}, the own head's log loss is"
+        f" {_lower(test.gain)} than the pooled head's ({null}{_p(test.p)}); accuracy changes by"
         f" {100 * test.accuracy_gain:+.1f} points (90 % interval {100 * low:+.1f} to {100 * high:+.1f}, over patients,"
         f" conditional on clusters and heads) from {test.pooled_accuracy:.1%}."
     )

@@ -1,4 +1,4 @@
-"""One analysis of a study: one backbone and one clustering, with all its runs."""
+"""One analysis of a study: one backbone and one clustering, with all its runs, of all folds together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from heteroscope.config import Controls
 from heteroscope.errors import StoreError
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.baseline import probabilities_of
-from heteroscope.evaluation.controls import eligible_clusters
-from heteroscope.evaluation.runs import ArmRuns, LabelArm, read_arm, read_labels
+from heteroscope.evaluation.label_sets import label_arm, read_label_sets
+from heteroscope.evaluation.runs import ArmRuns, LabelArm, join_arms, join_labels, read_arm, read_labels
 from heteroscope.store import read_json, read_table
 
 CONTROL_ARMS = ("size", "balanced")
@@ -25,14 +25,15 @@ class Analysis:
     """What a comparison reads of one backbone and one clustering.
 
     Attributes:
-        assignments: a row a sample: image_id, view, part, label, group, cluster, distance.
+        assignments: a row a sample: image_id, view, part, label, group, cluster, distance; with folds, part is
+            `train` for all that is clustered.
         distances: cluster, other, distance.
-        test: the test rows of `assignments`, in the order of all predictions.
+        test: the test rows of `assignments`, in the order of all predictions, and each one's `fold` (from 0).
         baseline: (seeds, test rows, classes) probabilities of the pooled head.
         arms: arm → one `ArmRuns` a cluster.
         labels: the label arm, or None where the study leaves it out.
         class_names: the negative class first.
-        summary: the baseline's metrics.json.
+        summary: the baseline's metrics.json, of the first fold: what all folds have in common is read from it.
         approximate: what of the clustering was done in blocks because of the data's size, in words.
     """
 
@@ -51,21 +52,15 @@ class Analysis:
 
     @property
     def train(self) -> pd.DataFrame:
-        """Training rows, augmented views included."""
+        """Clustered rows, which train (with folds, in all folds but one), augmented views included."""
         return self.assignments[self.assignments["part"] == "train"]
 
     def eligible(self, controls: Controls) -> np.ndarray:
-        """Which clusters are compared: (k,) bool; images count, not their views."""
-        train = self.train[self.train["view"] == 0]
-        return eligible_clusters(
-            train["cluster"].to_numpy(),
-            train["label"].to_numpy(),
-            self.test["cluster"].to_numpy(),
-            k=self.k,
-            classes=len(self.class_names),
-            min_class=controls.min_class,
-            min_test=controls.min_test,
-        )
+        """Which clusters are compared: (k,) bool; enough images, not views, to train on and to test in every fold."""
+        fewest = np.array([runs.class_counts[0].min() for runs in self.arms["cluster"]])
+        tested = np.zeros((self.k, int(self.test["fold"].max()) + 1), dtype=int)
+        np.add.at(tested, (self.test["cluster"].to_numpy(), self.test["fold"].to_numpy()), 1)
+        return np.asarray((fewest >= controls.min_class) & (tested.min(axis=1) >= controls.min_test))
 
     def metric_of_draws(self, name: str, arm: str) -> np.ndarray:
         """m̄ of every draw on the whole test set, a mean over seeds: (repeats, k)."""
@@ -85,30 +80,59 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
     Raises:
         StoreError: a file is missing or damaged, or two files speak of different test images.
     """
-    predictions = read_table(Path(files["predictions"]))
     assignments = read_table(Path(files["assignments"]))
-    shown = predictions.loc[predictions["seed"] == 0, "image_id"].tolist()
-    originals = assignments[assignments["view"] == 0].set_index("image_id")
-    if set(shown) != set(originals.index[originals["part"] == "test"]):
-        raise StoreError(
-            f"{files['predictions']} and {files['assignments']} have different test images; delete both and run again"
-        )
+    folds = files["folds"]
+    predictions = [read_table(Path(fold["predictions"])) for fold in folds]
+    shown = [table.loc[table["seed"] == 0, "image_id"].tolist() for table in predictions]
     return Analysis(
         backbone=files["backbone"],
         clustering=files["clustering"],
         k=files["k"],
         assignments=assignments,
         distances=read_table(Path(files["distances"])),
-        test=originals.loc[shown].reset_index(),
-        baseline=probabilities_of(predictions),
-        arms={
-            arm: [read_arm(Path(paths[arm]), test_images=shown) for paths in files["runs"]]
-            for arm in ("cluster", *CONTROL_ARMS)
-        },
-        labels=read_labels(Path(files["labels"]), test_images=shown) if files["labels"] else None,
+        test=_test_rows(assignments, shown, files),
+        baseline=np.concatenate([probabilities_of(table) for table in predictions], axis=1),
+        arms={arm: _read_arms(folds, shown, arm) for arm in ("cluster", *CONTROL_ARMS)},
+        labels=_read_label_arm(files, shown),
         class_names=[
-            name.removeprefix("probability_") for name in predictions.columns if name.startswith("probability_")
+            name.removeprefix("probability_") for name in predictions[0].columns if name.startswith("probability_")
         ],
-        summary=read_json(Path(files["metrics"])),
+        summary=read_json(Path(folds[0]["metrics"])),
         approximate=read_json(Path(files["quality"])).get("approximate", []),
     )
+
+
+def _test_rows(assignments: pd.DataFrame, shown: list[list[str]], files: dict[str, Any]) -> pd.DataFrame:
+    """The assignments of the test images of all folds, in the order of the predictions."""
+    originals = assignments[assignments["view"] == 0].set_index("image_id")
+    tested = originals.index if len(shown) > 1 else originals.index[originals["part"] == "test"]
+    image_id = [image for images in shown for image in images]
+    if sorted(image_id) != sorted(tested):
+        predictions = ", ".join(fold["predictions"] for fold in files["folds"])
+        raise StoreError(
+            f"{predictions} and {files['assignments']} have different test images; delete them and run again"
+        )
+    fold = np.repeat(np.arange(len(shown)), [len(images) for images in shown])
+    return originals.loc[image_id].reset_index().assign(fold=fold)
+
+
+def _read_arms(folds: list[dict[str, Any]], shown: list[list[str]], arm: str) -> list[ArmRuns]:
+    """One `ArmRuns` a cluster."""
+    return [
+        join_arms([read_arm(Path(path), test_images=images) for path, images in zip(paths, shown, strict=True)])
+        for paths in zip(*([runs[arm] for runs in fold["runs"]] for fold in folds), strict=True)
+    ]
+
+
+def _read_label_arm(files: dict[str, Any], shown: list[list[str]]) -> LabelArm | None:
+    if files["label_sets"] is None:
+        return None
+    folds = zip(files["folds"], shown, strict=True)
+    runs = join_labels([read_labels(Path(fold["labels"]), test_images=images) for fold, images in folds])
+    sets = read_label_sets(Path(files["label_sets"]))
+    if len(runs.compared) != len(sets.label):
+        raise StoreError(
+            f"{files['folds'][0]['labels']} holds {len(runs.compared)} label sets, {files['label_sets']}"
+            f" {len(sets.label)}; delete both and run again"
+        )
+    return label_arm(sets, runs)

@@ -78,17 +78,11 @@ def label_gains(analysis: Analysis) -> dict[str, np.ndarray]:
 
 
 def _gains_by_cluster(runs: LabelRuns, k: int) -> np.ndarray:
-    """(1 + draws, k); NaN where a cluster is not compared."""
-    difference = runs.pooled_loss - runs.own_loss
-    gain = np.stack([cluster_gain(difference, runs.cluster, c) for c in range(k)], axis=1)
-    gain[~runs.eligible.astype(bool)] = np.nan
-    return gain
-
-
-def cluster_gain(difference: np.ndarray, cluster: np.ndarray, number: int) -> np.ndarray:
-    """The mean over a cluster's test images of differences (draws, n): (draws,); NaN without images."""
-    rows = cluster == number
-    return difference[:, rows].mean(axis=1) if rows.any() else np.full(len(difference), np.nan)
+    """(1 + draws, k): the mean over a cluster's test images; NaN where it is not compared."""
+    difference = np.where(runs.compared, runs.pooled_loss - runs.own_loss, 0.0)
+    member = np.eye(k)[runs.cluster]
+    images = runs.compared @ member
+    return np.where(images > 0, (difference @ member) / np.maximum(images, 1), np.nan)
 
 
 def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:

@@ -1,10 +1,9 @@
-"""The results of retraining, and their files: `runs` (one cluster, one arm) and `labels`."""
+"""The results of retraining, and their files: `runs` (one cluster, one arm) and `labels`, of one fold each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -13,8 +12,7 @@ import numpy as np
 from heteroscope.errors import StoreError
 from heteroscope.store import create_h5, open_h5, read_strings, write_strings
 
-LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible")
-ROTATION_ARRAYS = ("degrees", "gain", "gap")
+LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "compared")
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,9 @@ class ArmRuns:
 
     Attributes:
         probability: (repeats, seeds, test rows, classes) float32, on the common test set.
-        size: (repeats,) training rows.
-        class_counts: (repeats, classes) training rows of each class.
-        best_epoch: (repeats, seeds).
+        size: (repeats,) training rows; the mean over folds.
+        class_counts: (repeats, classes) training images of each class; the fewest of any fold.
+        best_epoch: (repeats, seeds); the mean over folds.
     """
 
     probability: np.ndarray
@@ -44,7 +42,7 @@ class LabelRuns:
         pooled_loss, own_loss: (1 + draws, n) log loss of the pooled head and of the image's own
             cluster's head; NaN where that cluster can never be compared.
         pooled_correct, own_correct: (1 + draws, n) share of the seeds whose prediction is right.
-        eligible: (1 + draws, k) bool.
+        compared: (1 + draws, n) bool, whether the image's cluster is compared, in the image's fold.
         cluster: (n,) the test image's cluster.
     """
 
@@ -52,8 +50,13 @@ class LabelRuns:
     own_loss: np.ndarray
     pooled_correct: np.ndarray
     own_correct: np.ndarray
-    eligible: np.ndarray
+    compared: np.ndarray
     cluster: np.ndarray
+
+    @property
+    def clusters(self) -> list[int]:
+        """Clusters that are compared with the observed labels, in some fold."""
+        return [int(number) for number in np.unique(self.cluster[self.compared[0]])]
 
     def take(self, rows: Sequence[int] | slice) -> LabelRuns:
         """The same of some label sets."""
@@ -114,12 +117,28 @@ class LabelArm:
 def gains(runs: LabelRuns) -> np.ndarray:
     """G of every label set: mean log loss of the pooled minus of the own head, over test images.
 
-    Images of clusters that are not eligible in a label set are left out of it; NaN where none is left.
+    Images of clusters that are not compared in a label set are left out of it; NaN where none is left. Folds count by
+    their images.
     """
-    counted = runs.eligible.astype(bool)[:, runs.cluster]
-    images = counted.sum(axis=1)
-    sums = np.where(counted, runs.pooled_loss - runs.own_loss, 0.0).sum(axis=1)
+    images = runs.compared.sum(axis=1)
+    sums = np.where(runs.compared, runs.pooled_loss - runs.own_loss, 0.0).sum(axis=1)
     return np.where(images > 0, sums / np.maximum(images, 1), np.nan)
+
+
+def join_arms(folds: Sequence[ArmRuns]) -> ArmRuns:
+    """The runs of all folds: each test image once, repeat r of every fold together."""
+    return ArmRuns(
+        probability=np.concatenate([runs.probability for runs in folds], axis=2),
+        size=np.mean([runs.size for runs in folds], axis=0),
+        class_counts=np.min([runs.class_counts for runs in folds], axis=0),
+        best_epoch=np.mean([runs.best_epoch for runs in folds], axis=0),
+    )
+
+
+def join_labels(folds: Sequence[LabelRuns]) -> LabelRuns:
+    """The runs of all folds: each test image once, label set s of every fold together."""
+    joined = {name: np.concatenate([getattr(runs, name) for runs in folds], axis=1) for name in LABEL_ARRAYS}
+    return LabelRuns(**joined, cluster=np.concatenate([runs.cluster for runs in folds]))
 
 
 def write_arm(path: Path, runs: ArmRuns, *, cluster: int, arm: str, test_images: list[str]) -> None:
@@ -142,21 +161,15 @@ def read_arm(path: Path, *, test_images: list[str]) -> ArmRuns:
         return ArmRuns(file["probability"][:], file["size"][:], file["class_counts"][:], file["best_epoch"][:])
 
 
-def write_labels(path: Path, arm: LabelArm, *, test_images: list[str]) -> None:
+def write_labels(path: Path, runs: LabelRuns, *, test_images: list[str]) -> None:
     """Write the label arm; columns in the order of `test_images`."""
-    attributes = {"rules": arm.rules, "interaction": asdict(arm.interaction)}
-    with create_h5(path, "labels", attributes) as file:
-        for kind in ("linear", "quadratic"):
-            if (runs := getattr(arm, kind)) is not None:
-                for name in LABEL_ARRAYS:
-                    file.create_dataset(f"{kind}/{name}", data=getattr(runs, name), fletcher32=True)
-        for name in ROTATION_ARRAYS:
-            file.create_dataset(f"rotations/{name}", data=getattr(arm.rotations, name))
-        file.create_dataset("cluster", data=arm.linear.cluster, fletcher32=True)
+    with create_h5(path, "labels", {}) as file:
+        for name in (*LABEL_ARRAYS, "cluster"):
+            file.create_dataset(name, data=getattr(runs, name), fletcher32=True)
         write_strings(file, "image_id", test_images)
 
 
-def read_labels(path: Path, *, test_images: list[str]) -> LabelArm:
+def read_labels(path: Path, *, test_images: list[str]) -> LabelRuns:
     """Read the label arm.
 
     Raises:
@@ -164,17 +177,7 @@ def read_labels(path: Path, *, test_images: list[str]) -> LabelArm:
     """
     with open_h5(path, "labels") as file:
         _check_images(path, file, test_images)
-        return LabelArm(
-            linear=_label_runs(file, "linear"),
-            quadratic=_label_runs(file, "quadratic") if "quadratic" in file else None,
-            rotations=Rotations(*(file[f"rotations/{name}"][:] for name in ROTATION_ARRAYS)),
-            rules=json.loads(file.attrs["rules"]),
-            interaction=InteractionTest(**json.loads(file.attrs["interaction"])),
-        )
-
-
-def _label_runs(file: h5py.File, kind: str) -> LabelRuns:
-    return LabelRuns(**{name: file[kind][name][:] for name in LABEL_ARRAYS}, cluster=file["cluster"][:])
+        return LabelRuns(**{name: file[name][:] for name in (*LABEL_ARRAYS, "cluster")})
 
 
 def _check_images(path: Path, file: h5py.File, test_images: list[str]) -> None:

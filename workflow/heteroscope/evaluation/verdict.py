@@ -73,7 +73,7 @@ def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | No
     p = permutation_p(gain[0], gain[1:])
     nonlinear = gains(arm.quadratic)[1:] if arm.quadratic else gain[1:]
     power = power_table(arm.rotations, [gain[1:], nonlinear], level=level)
-    counted = runs.eligible[0].astype(bool)[runs.cluster]
+    counted = runs.compared[0]
     difference = (runs.own_correct - runs.pooled_correct)[0, counted]
     group = analysis.test["group"].to_numpy()[counted]
     shares = analysis.test["label"][counted].value_counts(normalize=True)
@@ -91,7 +91,7 @@ def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | No
         majority_share=float(shares.max()) if some else float("nan"),
         pooled_loss=float(runs.pooled_loss[0, counted].mean()) if some else float("nan"),
         prevalence_loss=float(-(shares * np.log(shares)).sum()) if some else float("nan"),
-        eligible=np.flatnonzero(runs.eligible[0]).tolist(),
+        eligible=runs.clusters,
         images=int(counted.sum()),
         patients=len(np.unique(group)),
         power=power,

@@ -1,4 +1,4 @@
-"""The label arm: retrain the pooled and every cluster's head on the observed and on redrawn labels."""
+"""The label arm of one fold: train the pooled and every cluster's head on the observed and on redrawn labels."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from heteroscope.stages.command import add_arm_arguments, fix_threads, parser, r
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write losses and hits of pooled and own heads for every draw."""
+    """Write losses and hits of pooled and own heads for every label set."""
     arguments = parser(__doc__)
     add_arm_arguments(arguments)
+    arguments.add_argument("--label-sets", type=Path, required=True, help="label-sets.h5")
     arguments.add_argument("--labels", type=Path, required=True, help="output: labels.h5")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
     from heteroscope.embedding.samples import clusters_of, load_samples
+    from heteroscope.evaluation.label_sets import read_label_sets
     from heteroscope.evaluation.runs import write_labels
-    from heteroscope.training.label_arm import retrain_on_redrawn_labels
+    from heteroscope.training.label_arm import train_on_label_sets
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
     samples = load_samples(args.embeddings, args.views, args.split)
     samples = samples.standardized() if head.standardize else samples
     cluster = clusters_of(samples, args.assignments)
-    runs = retrain_on_redrawn_labels(samples, cluster, head, controls, threads=args.threads)
+    labels = read_label_sets(args.label_sets).of(samples, args.label_sets)
+    runs = train_on_label_sets(samples, cluster, labels, head, controls, threads=args.threads)
     write_labels(args.labels, runs, test_images=samples.image_id[samples.rows("test")].tolist())
 
 

@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the runs of the arms `cluster`, `size` and `balanced` of one cluster."""
     arguments = parser(__doc__)
     add_arm_arguments(arguments)
+    arguments.add_argument("--fold", type=int, default=0, help="number of the fold; 0 without folds")
     arguments.add_argument("--cluster", type=int, required=True, help="number of the cluster")
     for arm in ("cluster", "size", "balanced"):
         arguments.add_argument(f"--{arm}-runs", type=Path, required=True, help=f"output: runs of the arm {arm}")
@@ -33,7 +34,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_arm(args.cluster_runs, runs, cluster=args.cluster, arm="cluster", test_images=test_images)
     for arm, path in (("size", args.size_runs), ("balanced", args.balanced_runs)):
         runs = retrain_random(
-            samples, cluster, args.cluster, head, controls, balanced=arm == "balanced", threads=args.threads
+            samples,
+            cluster,
+            args.cluster,
+            head,
+            controls,
+            balanced=arm == "balanced",
+            fold=args.fold,
+            threads=args.threads,
         )
         write_arm(path, runs, cluster=args.cluster, arm=arm, test_images=test_images)
 

@@ -33,7 +33,15 @@ def retrain_cluster(samples: Samples, cluster: np.ndarray, number: int, head: He
 
 
 def retrain_random(
-    samples: Samples, cluster: np.ndarray, number: int, head: Head, controls: Controls, *, balanced: bool, threads: int
+    samples: Samples,
+    cluster: np.ndarray,
+    number: int,
+    head: Head,
+    controls: Controls,
+    *,
+    balanced: bool,
+    fold: int = 0,
+    threads: int,
 ) -> ArmRuns:
     """Heads on part `number` of random partitions of the training rows into the clusters' sizes.
 
@@ -44,6 +52,7 @@ def retrain_random(
         head: how heads are trained.
         controls: repeats, seed, what a block is.
         balanced: the part has the cluster's counts within each class (arm `balanced`), not only its size.
+        fold: number of the fold, 0 without folds.
         threads: of the numerical work.
     """
     train = samples.rows("train")
@@ -53,7 +62,10 @@ def retrain_random(
         block = np.unique(np.column_stack([block, samples.label[train]]), axis=0, return_inverse=True)[1].ravel()
     stratum = samples.label[train] if balanced else None
     parts = [
-        train[random_partition(cluster[train], block, seed=controls.seed, repeat=repeat, stratum=stratum) == number]
+        train[
+            random_partition(cluster[train], block, seed=controls.seed, repeat=repeat, fold=fold, stratum=stratum)
+            == number
+        ]
         for repeat in range(1, controls.repeats + 1)
     ]
     return _run_parts(samples, parts, number, head, threads)
