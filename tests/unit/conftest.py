@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.label_sets import LabelSets, write_label_sets
 from heteroscope.evaluation.runs import (
+    LABEL_ARRAYS,
     ArmRuns,
     InteractionTest,
     LabelArm,
@@ -59,7 +62,7 @@ def analysis() -> Analysis:
         k=K,
         assignments=pd.concat([train, test], ignore_index=True),
         distances=pd.DataFrame(pairs, columns=["cluster", "other", "distance"]),
-        test=test,
+        test=test.assign(fold=0),
         baseline=_probabilities(generator, (SEEDS,), label, 1.5),
         arms={
             "cluster": [runs(c, 1, 0.6 + 0.3 * c) for c in range(K)],
@@ -105,19 +108,45 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
         for c, run in enumerate(runs):
             write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
     assert analysis.labels is not None
-    write_labels(folder / "labels.h5", analysis.labels, test_images=test)
+    _write_label_arm(folder, analysis.labels, test)
     return {
         "backbone": analysis.backbone,
         "clustering": analysis.clustering,
         "k": analysis.k,
-        "predictions": str(folder / "predictions.parquet"),
-        "metrics": str(folder / "metrics.json"),
         "assignments": str(folder / "assignments.parquet"),
         "distances": str(folder / "distances.csv"),
         "quality": str(folder / "quality.json"),
-        "labels": str(folder / "labels.h5"),
-        "runs": [{arm: str(folder / f"cluster-{c}/{arm}.h5") for arm in analysis.arms} for c in range(analysis.k)],
+        "label_sets": str(folder / "label-sets.h5"),
+        "folds": [
+            {
+                "predictions": str(folder / "predictions.parquet"),
+                "metrics": str(folder / "metrics.json"),
+                "labels": str(folder / "labels.h5"),
+                "runs": [
+                    {arm: str(folder / f"cluster-{c}/{arm}.h5") for arm in analysis.arms} for c in range(analysis.k)
+                ],
+            }
+        ],
     }
+
+
+def _write_label_arm(folder: Path, arm: LabelArm, test: list[str]) -> None:
+    """The files that an arm is read from: rotated sets have the arm's gain on every image that is compared."""
+    turned = arm.linear.take([0] * len(arm.rotations.gain))
+    turned = replace(turned, own_loss=turned.pooled_loss - arm.rotations.gain[:, None])
+    parts = [arm.linear, *([arm.quadratic.take(slice(1, None))] if arm.quadratic else []), turned]
+    rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in LABEL_ARRAYS}
+    write_labels(folder / "labels.h5", LabelRuns(**rows, cluster=arm.linear.cluster), test_images=test)
+    sets = LabelSets(
+        image_id=np.array(test, dtype=object),
+        label=np.zeros((len(rows["compared"]), len(test)), dtype=int),
+        draws=len(arm.linear.compared) - 1,
+        degrees=arm.rotations.degrees,
+        gap=arm.rotations.gap,
+        rules=arm.rules,
+        interaction=arm.interaction,
+    )
+    write_label_sets(folder / "label-sets.h5", sets)
 
 
 def _rows(part: str, cluster: list[int], label: list[int]) -> pd.DataFrame:
@@ -154,7 +183,7 @@ def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:
         own_loss=own,
         pooled_correct=generator.uniform(0.6, 0.9, size=rows),
         own_correct=generator.uniform(0.6, 0.9, size=rows),
-        eligible=np.tile([True, True, False], (1 + DRAWS, 1)),
+        compared=np.tile(cluster < 2, (1 + DRAWS, 1)),
         cluster=cluster,
     )
     fit = {"penalty": 1.0, "curvature": 0.3, "temperature": 1.1, "cross_fitted_auc": 0.97, "cross_fitted_log_loss": 0.5}

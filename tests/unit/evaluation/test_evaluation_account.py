@@ -321,7 +321,7 @@ def test_numbers_of_a_test_without_clusters(analysis: Analysis, controls: config
 def without_clusters(analysis: Analysis) -> Analysis:
     assert analysis.labels is not None
     runs = analysis.labels.linear
-    runs = replace(runs, eligible=np.zeros_like(runs.eligible))
+    runs = replace(runs, compared=np.zeros_like(runs.compared))
     return replace(analysis, labels=replace(analysis.labels, linear=runs, quadratic=None))
 
 

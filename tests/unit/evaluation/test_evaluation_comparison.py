@@ -25,7 +25,8 @@ from heteroscope.evaluation.comparison import (
     published_comparison,
     transfer_table,
 )
-from heteroscope.evaluation.runs import InteractionTest, Rotations, read_arm, read_labels, write_labels
+from heteroscope.evaluation.label_sets import label_arm, read_label_sets, write_label_sets
+from heteroscope.evaluation.runs import InteractionTest, read_arm, read_labels
 from heteroscope.store import write_table
 
 
@@ -130,10 +131,10 @@ def test_a_gain_within_a_cluster_must_hold_against_both_rules(analysis: Analysis
 def test_a_draw_in_which_a_cluster_is_not_eligible_does_not_count(analysis: Analysis, controls: Controls) -> None:
     runs = analysis.labels.linear
     assert runs is not None
-    eligible = runs.eligible.copy()
-    eligible[1:21, 0] = False
+    compared = runs.compared.copy()
+    compared[1:21, runs.cluster == 0] = False
     table = cluster_table(
-        replace(analysis, labels=replace(analysis.labels, linear=replace(runs, eligible=eligible), quadratic=None)),
+        replace(analysis, labels=replace(analysis.labels, linear=replace(runs, compared=compared), quadratic=None)),
         controls,
         "accuracy",
     )
@@ -251,32 +252,51 @@ def test_an_analysis_is_read_as_it_was_written(
     assert found.labels.rules == analysis.labels.rules
     assert found.labels.interaction == analysis.labels.interaction
     for name in ("degrees", "gain", "gap"):
-        np.testing.assert_array_equal(getattr(found.labels.rotations, name), getattr(analysis.labels.rotations, name))
+        np.testing.assert_allclose(getattr(found.labels.rotations, name), getattr(analysis.labels.rotations, name))
     for kind in ("linear", "quadratic"):
         read, written = getattr(found.labels, kind), getattr(analysis.labels, kind)
         for field in fields(written):
             np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name))
     assert not np.array_equal(found.labels.linear.own_loss, found.labels.quadratic.own_loss, equal_nan=True)
-    assert load_analysis(files | {"labels": None}).labels is None
+    assert load_analysis(files | {"label_sets": None}).labels is None
 
 
-def test_an_arm_without_a_quadratic_rule_or_p_is_read_as_it_was_written(analysis: Analysis, tmp_path: Path) -> None:
-    assert analysis.labels is not None
-    empty = Rotations(np.array([], dtype=int), np.array([]), np.array([]))
-    interaction = InteractionTest(np.nan, 0, "too few")
-    written = replace(analysis.labels, quadratic=None, rotations=empty, interaction=interaction)
-    images = analysis.test["image_id"].tolist()
-    write_labels(tmp_path / "labels.h5", written, test_images=images)
-    found = read_labels(tmp_path / "labels.h5", test_images=images)
+def test_label_sets_without_a_quadratic_rule_rotations_or_p(
+    analysis: Analysis, tmp_path: Path, write_analysis: Writer
+) -> None:
+    write_analysis(tmp_path, analysis)
+    sets = read_label_sets(tmp_path / "label-sets.h5")
+    assert sets.quadratic is not None
+    plain = replace(
+        sets,
+        label=sets.label[sets.linear],
+        degrees=np.array([], dtype=int),
+        gap=np.array([]),
+        interaction=InteractionTest(np.nan, 0, "too few"),
+    )
+    write_label_sets(tmp_path / "plain.h5", plain)
+    found = read_label_sets(tmp_path / "plain.h5")
     assert found.quadratic is None
-    assert len(found.rotations.degrees) == len(found.rotations.gain) == 0
     assert np.isnan(found.interaction.p)
     assert found.interaction.note == "too few"
-    np.testing.assert_array_equal(found.linear.own_loss, written.linear.own_loss)
-    with h5py.File(tmp_path / "labels.h5", "a") as file:
-        del file["linear"]
-    with pytest.raises(StoreError, match=r"labels\.h5.*linear"):
-        read_labels(tmp_path / "labels.h5", test_images=images)
+    np.testing.assert_array_equal(found.label, plain.label)
+    assert analysis.labels is not None
+    arm = label_arm(found, analysis.labels.linear)
+    assert arm.quadratic is None
+    assert len(arm.rotations.degrees) == len(arm.rotations.gain) == 0
+    np.testing.assert_array_equal(arm.linear.own_loss, analysis.labels.linear.own_loss)
+    with h5py.File(tmp_path / "plain.h5", "a") as file:
+        del file["label"]
+    with pytest.raises(StoreError, match=r"plain\.h5.*label"):
+        read_label_sets(tmp_path / "plain.h5")
+
+
+def test_labels_of_other_sets_are_refused(analysis: Analysis, tmp_path: Path, write_analysis: Writer) -> None:
+    files = write_analysis(tmp_path, analysis)
+    sets = read_label_sets(tmp_path / "label-sets.h5")
+    write_label_sets(tmp_path / "label-sets.h5", replace(sets, label=sets.label[:-1]))
+    with pytest.raises(StoreError, match=r"labels\.h5 holds \d+ label sets.*label-sets\.h5"):
+        load_analysis(files)
 
 
 def test_files_of_different_test_images_are_refused(analysis: Analysis, tmp_path: Path, write_analysis: Writer) -> None:

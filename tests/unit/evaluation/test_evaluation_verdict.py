@@ -94,7 +94,7 @@ def test_gains_by_brute_force() -> None:
     pooled, own = generator.random((2, 1 + draws, n))
     own[:, cluster == 2] = np.nan
     eligible[:, 2] = False
-    runs = LabelRuns(pooled, own, pooled, own, eligible, cluster)
+    runs = LabelRuns(pooled, own, pooled, own, eligible[:, cluster], cluster)
     expected = []
     for draw in range(1 + draws):
         kept = [pooled[draw, i] - own[draw, i] for i in range(n) if eligible[draw, cluster[i]]]
@@ -129,7 +129,7 @@ def test_the_test_of_an_analysis(analysis: Analysis) -> None:
 def test_without_an_eligible_cluster_nothing_is_defined(analysis: Analysis) -> None:
     assert analysis.labels is not None
     linear = analysis.labels.linear
-    labels = replace(analysis.labels, linear=replace(linear, eligible=np.zeros_like(linear.eligible)), quadratic=None)
+    labels = replace(analysis.labels, linear=replace(linear, compared=np.zeros_like(linear.compared)), quadratic=None)
     test = label_test(replace(analysis, labels=labels), seed=0, level=0.05)
     assert test is not None
     assert test.images == test.patients == 0

@@ -11,18 +11,23 @@ from worlds import make_samples, with_views
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
+from heteroscope.evaluation import redraw
+from heteroscope.evaluation.label_sets import label_arm
 from heteroscope.evaluation.runs import LabelArm, LabelRuns, gains
 from heteroscope.evaluation.statistics import permutation_p
 from heteroscope.evaluation.verdict import power_table
-from heteroscope.training import arms, label_arm
+from heteroscope.training import arms
 from heteroscope.training.heads import Group, train_heads
+from heteroscope.training.label_arm import train_on_label_sets
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
 CONTROLS = Controls(repeats=4, draws=3, power=0, min_class=3, min_test=5, seed=11)
 
 
 def run_labels(samples: Samples, cluster: np.ndarray, head: Head, controls: Controls) -> LabelArm:
-    return label_arm.retrain_on_redrawn_labels(samples, cluster, head, controls, threads=1)
+    sets = redraw.draw_label_sets(samples, cluster, controls)
+    runs = train_on_label_sets(samples, cluster, sets.of(samples, "sets"), head, controls, threads=1)
+    return label_arm(sets, runs)
 
 
 def test_the_first_row_is_the_observation() -> None:
@@ -52,7 +57,7 @@ def test_the_first_row_is_the_observation() -> None:
     expected = np.mean([-np.log(seed[np.arange(inside.sum()), label[inside]]) for seed in probability], axis=0)
     np.testing.assert_allclose(runs.own_loss[0, inside], expected, atol=1e-5)
     np.testing.assert_array_equal(runs.cluster, cluster[test])
-    assert runs.eligible.all()
+    assert runs.compared.all()
 
 
 def test_the_rule_is_sought_where_the_heads_look() -> None:
@@ -106,7 +111,8 @@ def test_clusters_that_can_never_be_compared_have_no_own_head() -> None:
     assert np.isnan(runs.own_correct[:, lost]).all()
     assert np.isfinite(runs.own_loss[:, ~lost]).all()
     assert np.isfinite(runs.pooled_loss).all()
-    assert runs.eligible.tolist() == [[True, True, False]] * (1 + CONTROLS.draws)
+    assert (runs.compared == ~lost).all()
+    assert runs.clusters == [0, 1]
     assert np.isfinite(gains(runs)).all()
 
 
@@ -153,7 +159,7 @@ def test_one_curved_rule_is_taken_for_a_difference_by_the_linear_repetition_alon
 def test_wider_angles_put_more_at_stake_and_are_found_more_often() -> None:
     samples, cluster = make_samples("shared", n=700, seed=2)
     arm = run_labels(samples, cluster, SINGLE, SEARCH.model_copy(update={"power": 6}))
-    assert arm.rotations.degrees.tolist() == np.repeat(label_arm.ANGLES, 6).tolist()
+    assert arm.rotations.degrees.tolist() == np.repeat(redraw.ANGLES, 6).tolist()
     table = power_table(arm.rotations, [gains(arm.linear)[1:]], level=0.05)
     assert (np.diff(table["gap"]) > 0).all()
     assert table["gap"].iloc[-1] > 0.1
@@ -162,10 +168,15 @@ def test_wider_angles_put_more_at_stake_and_are_found_more_often() -> None:
     plain = run_labels(samples, cluster, SINGLE, SEARCH)
     assert len(plain.rotations.gain) == len(plain.rotations.gap) == 0
     np.testing.assert_allclose(plain.linear.own_loss, arm.linear.own_loss, atol=1e-5)
-    np.testing.assert_array_equal(plain.linear.eligible, arm.linear.eligible)
+    np.testing.assert_array_equal(plain.linear.compared, arm.linear.compared)
 
 
-def test_compared_clusters_stand_on_two_sides() -> None:
-    assert label_arm._sides(np.array([True, True, True, True])).tolist() == [1, -1, 1, -1]
-    assert label_arm._sides(np.array([True, False, True])).tolist() == [1, 1, -1]
-    assert label_arm._sides(np.array([False, True, True, False, True])).tolist() == [-1, 1, -1, 1, 1]
+def test_clusters_with_enough_images_stand_on_two_sides() -> None:
+    def sides(fewest: list[int]) -> list[int]:
+        cluster = np.repeat(np.arange(len(fewest)), [20 + few for few in fewest])
+        label = np.concatenate([np.repeat([0, 1], [20, few]) for few in fewest])
+        return redraw._sides(cluster, label, 5).tolist()
+
+    assert sides([5, 6, 7, 8]) == [1, -1, 1, -1]
+    assert sides([5, 4, 5]) == [1, 1, -1]
+    assert sides([0, 9, 9, 3, 9]) == [-1, 1, -1, 1, 1]
