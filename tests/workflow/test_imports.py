@@ -20,7 +20,6 @@ SLOW = {
     "pytorch_lightning",
     "scipy",
     "scipy.stats",
-    "seaborn",
     "sklearn",
     "statsmodels",
     "torch",

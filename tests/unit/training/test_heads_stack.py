@@ -64,6 +64,24 @@ def test_a_stack_equals_separate_trainings(classes: int, monkeypatch: pytest.Mon
     np.testing.assert_allclose(chunked.history, whole.history, atol=1e-5)
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_each_group_may_have_selection_rows_of_its_own(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, label = data()
+    labels = np.stack([label, np.random.default_rng(5).permutation(label)])[:members]
+    groups = groups_of([100, 9, 35, 36, 7])
+    selection = np.stack([np.random.default_rng(g).permutation(SELECTION)[:15] for g in range(len(groups))])
+    options = {"spec": SPEC, "classes": 2, "threads": 1}
+    whole = train_heads(features, labels, groups, selection=selection, **options)
+    assert (whole.best_epoch != train(features, labels, groups, SPEC).best_epoch).any()
+    for g, group in enumerate(groups):
+        alone = train_heads(features, labels, [group], selection=selection[g], **options)
+        np.testing.assert_array_equal(whole.best_epoch[g], alone.best_epoch[0])
+        np.testing.assert_allclose(whole.weight[g], alone.weight[0], atol=1e-5)
+    monkeypatch.setattr(heads, "STACK_BYTES", 2 * heads.TENSORS_A_HEAD * 4 * members * 7)
+    chunked = train_heads(features, labels, groups, selection=selection, **options)
+    np.testing.assert_array_equal(chunked.best_epoch, whole.best_epoch)
+
+
 def initial_head(group: Group, outputs: int) -> nn.Linear:
     head = nn.Linear(D, outputs)
     start = torch.from_numpy(heads._initial(group, outputs, D + 1))

@@ -53,11 +53,16 @@ def random_partition(
 
 def _cut(cluster: np.ndarray, block: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     _, dense, size = np.unique(block, return_inverse=True, return_counts=True)
+    borders = np.cumsum(np.bincount(cluster))
+    return np.asarray(np.searchsorted(borders, shuffled_middles(size, generator), side="right")[dense])
+
+
+def shuffled_middles(size: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Where the middle of each block of `size` (b,) lies when blocks are shuffled and laid end to end: (b,) float."""
     order = generator.permutation(len(size))
     middle = np.empty(len(size))
     middle[order] = np.cumsum(size[order]) - size[order] / 2
-    borders = np.cumsum(np.bincount(cluster))
-    return np.asarray(np.searchsorted(borders, middle, side="right")[dense])
+    return middle
 
 
 def eligible_clusters(

@@ -71,6 +71,12 @@ def omnibus(metric: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.asarray((weight * (filled - mean) ** 2).sum(axis=-1))
 
 
+def compared_omnibus(metric: np.ndarray, size: np.ndarray, compared: np.ndarray) -> np.ndarray:
+    """T over the compared parts alone, (..., k) bool; NaN where fewer than two have a metric."""
+    metric = np.where(compared, metric, np.nan)
+    return np.where(np.isfinite(metric).sum(axis=-1) >= 2, omnibus(metric, size), np.nan)
+
+
 def bootstrap_interval(
     value: np.ndarray, group: np.ndarray, *, seed: int, share: float = 0.9, bootstraps: int = BOOTSTRAPS
 ) -> tuple[float, float]:

@@ -92,7 +92,7 @@ def train_heads(
         features: (N, d) float32, all rows.
         labels: (members, N) int; member j of every group is trained, and selected, on `labels[j]`.
         groups: what to train on; groups may differ in size.
-        selection: (v,) rows that choose the epoch.
+        selection: rows that choose the epoch: (v,) of all groups, or (groups, v) of each.
         spec: optimiser, epochs, patience, monitored metric.
         classes: number of classes; two give one logistic output, more give one output a class.
         threads: of the numerical work; part of the result.
@@ -111,8 +111,14 @@ def train_heads(
     shared = torch.from_numpy(_with_ones(features))
     parts = []
     for start in range(0, len(groups), step):
+        stacked = slice(start, start + step)
         stack = HeadStack(
-            shared, torch.from_numpy(labels.astype(np.int64)), groups[start : start + step], selection, spec, outputs
+            shared,
+            torch.from_numpy(labels.astype(np.int64)),
+            groups[stacked],
+            selection if selection.ndim == 1 else selection[stacked],
+            spec,
+            outputs,
         )
         _fit(stack, spec.epochs)
         parts.append(stack.result())
@@ -207,9 +213,11 @@ class HeadStack(lightning.LightningModule):
     @torch.no_grad()
     def _monitored(self) -> np.ndarray:
         """The monitored value of every live head on the selection rows, larger is better: (groups, members)."""
-        rows = self.selection.to(self.device)
+        rows = (self.selection if self.selection.ndim == 1 else self.selection[self.live]).to(self.device)
         logits = _logits(self.weight.data, self.features[rows])
         probability, label = logits.softmax(dim=-1).cpu().numpy(), self.labels[:, rows].cpu().numpy()
+        if rows.ndim == 2:  # (members, groups, v): rows of each group
+            label = label.swapaxes(0, 1)
         if self.spec.monitor == "loss":
             value = -metrics.log_losses(probability, label).mean(axis=-1)
         else:
