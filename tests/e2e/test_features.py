@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 CLASSES = {"normal": ["normal"], "disease": ["disease"]}
 FUSION = "small-cnn+other"
@@ -18,7 +20,7 @@ PATIENTS = 30
 
 
 def write_images(root: Path, *, seed: int, classes: tuple[str, ...] = ("normal", "disease")) -> None:
-    """Two images a patient in a folder a class; disease is brighter in the middle."""
+    """Two images a patient in a folder a class; disease is brighter in the middle, every second patient dark."""
     generator = np.random.default_rng(seed)
     for number, label in enumerate(classes):
         folder = root / label
@@ -27,6 +29,7 @@ def write_images(root: Path, *, seed: int, classes: tuple[str, ...] = ("normal",
             for view in range(2):
                 pixels = generator.integers(0, 120, (40, 40, 3), dtype=np.uint8)
                 pixels[15:25, 15:25] += np.uint8(100 * number)
+                pixels //= np.uint8(1 + 3 * (patient % 2))
                 Image.fromarray(pixels).save(folder / f"{label[0]}{patient:02d}-{view}.jpg", quality=90)
 
 
@@ -37,7 +40,7 @@ def folder_dataset(root: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def collected(snakemake: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two studies: a fold of folder `a` with a fusion and views; heads trained on `a`, tested on `b`."""
+    """Two studies: folder `a` in three folds, with a fusion and views; heads trained on `a`, tested on `b`."""
     folder = tmp_path_factory.mktemp("features")
     write_images(folder / "a", seed=0)
     write_images(folder / "b", seed=1)
@@ -52,7 +55,7 @@ def collected(snakemake: Callable, tmp_path_factory: pytest.TempPathFactory) -> 
 def features_config() -> dict[str, Any]:
     study = {
         "dataset": "a",
-        "split": "cv-2",
+        "split": "cv",
         "augmentation": "turned",
         "backbones": [FUSION],
         "clusterings": ["kmeans-2"],
@@ -80,7 +83,7 @@ def features_config() -> dict[str, Any]:
         "heads": {"linear": {"epochs": 3, "seeds": 2}},
         "controls": {"few": {"repeats": 5, "draws": 19, "min_class": 2, "min_test": 2}},
         "studies": {
-            "fold": study,
+            "folded": study,
             "abroad": study
             | external
             | {"backbones": ["small-cnn"], "primary": {"backbone": "small-cnn", "clustering": "kmeans-2"}},
@@ -89,7 +92,7 @@ def features_config() -> dict[str, Any]:
 
 
 def test_every_study_ends_in_a_report_and_a_second_run_has_nothing_to_do(planned: Callable, collected: Path) -> None:
-    for study in ("fold", "abroad"):
+    for study in ("folded", "abroad"):
         assert "<html" in (collected / f"results/report/{study}/index.html").read_text()
     assert planned(collected, features_config()) == {}
 
@@ -101,24 +104,61 @@ def test_broken_files_are_rejected_and_the_rest_goes_on(collected: Path) -> None
     assert len(pd.read_parquet(collected / "results/dataset/a/images.parquet")) == 4 * PATIENTS
 
 
-def test_a_fold_tests_a_third_of_the_patients(collected: Path) -> None:
-    split = pd.read_parquet(collected / "results/split/a/cv-2.parquet")
-    assert (split["part"] == "test").sum() == pytest.approx(4 * PATIENTS / 3, abs=4)
-    assert split.groupby("group")["part"].nunique().max() == 1
+def test_every_image_is_tested_in_one_fold(collected: Path) -> None:
+    folds = [pd.read_parquet(collected / f"results/split/a/cv-{fold}.parquet") for fold in (1, 2, 3)]
+    for split in folds:
+        assert (split["part"] == "test").sum() == pytest.approx(4 * PATIENTS / 3, abs=4)
+        assert split.groupby("group")["part"].nunique().max() == 1
+    tested = pd.concat([split[split["part"] == "test"] for split in folds])["image_id"]
+    assert sorted(tested) == sorted(folds[0]["image_id"])
 
 
-def test_every_training_image_has_its_view(collected: Path) -> None:
-    path = collected / f"results/cluster/a/{FUSION}/cv-2/turned/kmeans-2/assignments.parquet"
+def test_a_fold_trains_on_the_views_of_its_training_images(collected: Path) -> None:
+    path = collected / f"results/cluster/a/{FUSION}/cv/turned/kmeans-2/assignments.parquet"
     rows = pd.read_parquet(path)
-    training = rows.query("part == 'train'")
-    assert training["view"].value_counts().to_dict() == {0: len(training) // 2, 1: len(training) // 2}
-    assert set(rows.query("part != 'train'")["view"]) == {0}
+    assert rows["view"].value_counts().to_dict() == {0: 4 * PATIENTS, 1: 4 * PATIENTS}  # clustered over all folds
+    for fold in (1, 2, 3):
+        split = pd.read_parquet(collected / f"results/split/a/cv-{fold}.parquet").set_index("image_id")
+        trained = rows[rows["image_id"].map(split["part"]) == "train"].groupby("cluster").size()
+        for cluster, size in trained.items():
+            folder = collected / f"results/retrain/a/{FUSION}/cv-{fold}/turned/kmeans-2/linear/few/cluster-{cluster}"
+            with h5py.File(folder / "cluster.h5") as file:
+                assert file["size"][:].tolist() == [size]
+
+
+def test_folds_are_merged_before_anything_is_compared(collected: Path) -> None:
+    folder = collected / f"results/train/a/{FUSION}"
+    predictions = pd.concat([pd.read_parquet(folder / f"cv-{f}/turned/linear/predictions.parquet") for f in (1, 2, 3)])
+    by_seed = [roc_auc_score(rows["label"], rows["probability_disease"]) for _, rows in predictions.groupby("seed")]
+    table = pd.read_csv(collected / "results/compare/folded/baseline.csv").set_index("cluster").loc["all"]
+    assert table["test_size"] == 4 * PATIENTS
+    assert table["auc"] == pytest.approx(np.mean(by_seed), abs=1e-5)
+    verdict = json.loads((collected / "results/compare/folded/verdict.json").read_text())
+    assert verdict["counts"]["images"] == {"train": 4 * PATIENTS, "test": 4 * PATIENTS}
+    assert verdict["test"]["images"] == 4 * PATIENTS
+    assert verdict["test"]["patients"] == 2 * PATIENTS
+    assert "every image in one of 3 folds" in verdict["paragraph"]
+
+
+def test_a_draw_covers_all_folds(collected: Path) -> None:
+    """G of every label set: the sum over the folds' images, before any ranking."""
+    base = collected / f"results/retrain/a/{FUSION}"
+    losses, images = 0.0, 0
+    for fold in (1, 2, 3):
+        with h5py.File(base / f"cv-{fold}/turned/kmeans-2/linear/few/labels.h5") as file:
+            difference = np.where(file["compared"][:], file["pooled_loss"][:] - file["own_loss"][:], 0)
+            losses = losses + difference.sum(axis=1)
+            images = images + file["compared"][:].sum(axis=1)
+    gain = (losses / images)[:20]
+    test = json.loads((collected / "results/compare/folded/verdict.json").read_text())["test"]
+    assert test["gain"] == pytest.approx(gain[0], abs=1e-6)
+    assert test["p"] == pytest.approx((1 + (gain[1:] >= gain[0]).sum()) / 20)
 
 
 def test_a_fusion_computes_nothing_again(collected: Path) -> None:
     embedded = {path.parent.name for path in (collected / "results/embed/a").glob("*/embeddings.h5")}
     assert embedded == {"small-cnn", "other"}
-    verdict = json.loads((collected / "results/compare/fold/verdict.json").read_text())
+    verdict = json.loads((collected / "results/compare/folded/verdict.json").read_text())
     assert verdict["primary"]["backbone"] == FUSION
 
 
@@ -140,7 +180,7 @@ def test_a_new_image_is_noticed(planned: Callable, collected: Path) -> None:
     assert planned(collected, features_config()) == {}
 
 
-@pytest.mark.parametrize("study", ["fold", "abroad"])
+@pytest.mark.parametrize("study", ["folded", "abroad"])
 def test_verdicts_warn_of_random_weights(collected: Path, study: str) -> None:
     verdict = json.loads((collected / f"results/compare/{study}/verdict.json").read_text())
     assert any(warning.startswith("random weights") for warning in verdict["warnings"])

@@ -45,7 +45,8 @@ def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Pat
     tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
     tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
     once = dict.fromkeys(["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster"], 1)
-    assert planned(tmp_path, tiny) == once | {"train": 2, "retrain": 4, "labels": 2, "compare": 2, "report": 2}
+    each = dict.fromkeys(["train", "redraw", "labels", "compare", "report"], 2)
+    assert planned(tmp_path, tiny) == once | each | {"retrain": 4}
 
 
 def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
@@ -56,13 +57,10 @@ def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
     tiny["splits"]["cv"] = {"test": None, "folds": 4, "validation": 0.2}
     tiny["augmentations"] = {"turned": {"rotation": 10}}
     fused = {"backbones": ["small-cnn+other"], "primary": {"backbone": "small-cnn+other", "clustering": "kmeans-2"}}
-    tiny["studies"] = {
-        f"fold-{fold}": tiny["studies"]["tiny"] | fused | {"split": f"cv-{fold}", "augmentation": "turned"}
-        for fold in (1, 2)
-    }
+    tiny["studies"] = {"folded": tiny["studies"]["tiny"] | fused | {"split": "cv", "augmentation": "turned"}}
     jobs = planned(tmp_path, tiny)
-    assert (jobs["split"], jobs["weights"], jobs["engine"], jobs["embed"], jobs["views"]) == (2, 2, 2, 2, 4)
-    assert (jobs["train"], jobs["cluster"], jobs["retrain"], jobs["labels"]) == (2, 2, 6, 2)
+    assert (jobs["split"], jobs["weights"], jobs["engine"], jobs["embed"], jobs["views"]) == (5, 2, 2, 2, 2)
+    assert (jobs["train"], jobs["cluster"], jobs["retrain"], jobs["redraw"], jobs["labels"]) == (4, 1, 12, 1, 4)
 
 
 def test_the_local_profile_takes_effect(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:

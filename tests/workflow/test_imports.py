@@ -39,7 +39,8 @@ LOADED = {
     "train": HEADS,
     "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "statsmodels", "umap"},
     "retrain": HEADS,
-    "labels": HEADS | {"sklearn", "statsmodels"},
+    "redraw": {"scipy", "scipy.stats", "sklearn", "statsmodels"},
+    "labels": HEADS,
     "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},
     "report": set(),
 }

@@ -42,7 +42,7 @@ def random_partition(
     Returns:
         (n,) int, the part of each row.
     """
-    generator = np.random.default_rng([seed, repeat, fold])
+    generator = np.random.default_rng([seed, repeat, 0, fold])  # a trailing 0 is none
     part = np.empty(len(cluster), dtype=np.int64)
     strata = np.zeros(len(cluster), dtype=np.int64) if stratum is None else stratum
     for value in np.unique(strata):
