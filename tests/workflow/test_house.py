@@ -29,7 +29,7 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
     demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster", "labels"}
-    expected = dict.fromkeys(demo | {"compare", "report"}, 2) | {"weights": 1, "retrain": 4}
+    expected = dict.fromkeys(demo | {"stability", "compare", "report"}, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
 
@@ -44,7 +44,9 @@ def test_the_demo_runs_where_no_config_file_is_named(snakemake: Callable, tmp_pa
 def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
     tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
     tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
-    once = dict.fromkeys(["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster"], 1)
+    once = dict.fromkeys(
+        ["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster", "stability"], 1
+    )
     assert planned(tmp_path, tiny) == once | {"train": 2, "retrain": 4, "labels": 2, "compare": 2, "report": 2}
 
 

@@ -38,6 +38,7 @@ LOADED = {
     "embed": NETWORK,
     "train": HEADS,
     "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "statsmodels", "umap"},
+    "stability": {"scipy", "scipy.stats", "sklearn"},
     "retrain": HEADS,
     "labels": HEADS | {"sklearn", "statsmodels"},
     "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},

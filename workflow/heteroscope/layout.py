@@ -295,9 +295,11 @@ class Layout:
                         "k": k,
                         "predictions": f"{train}/predictions.parquet",
                         "metrics": f"{train}/metrics.json",
+                        "curve": f"{train}/curve.parquet",
                         "assignments": f"{cluster}/assignments.parquet",
                         "distances": f"{cluster}/distances.csv",
                         "quality": f"{cluster}/quality.json",
+                        "stability": f"{cluster}/stability.json",
                         "figures": {name: f"{cluster}/{name}.png" for name in FIGURES_OF_CLUSTERING},
                         "labels": f"{retrain}/labels.h5" if "labels" in arms else None,
                         "runs": [

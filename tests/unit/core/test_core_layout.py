@@ -308,7 +308,7 @@ def test_what_a_comparison_waits_for(layout: Layout) -> None:
     files = layout.compared_files("one")
     assert len(files) == len(set(files))
     for entry in layout.analyses("one"):
-        for name in ("predictions", "metrics", "assignments", "distances", "quality", "labels"):
+        for name in ("predictions", "metrics", "assignments", "distances", "quality", "stability", "labels"):
             assert entry[name] in files
         for runs in entry["runs"]:
             assert set(runs.values()) <= set(files)
@@ -324,7 +324,7 @@ def test_studies_share_what_does_not_differ(layout: Layout) -> None:
         {path for path in shared.compared_files(name) if "retrain" not in path} for name in ("two", "three")
     )
     assert first == second
-    assert len(first) == 5
+    assert len(first) == 7
 
 
 def test_the_context_holds_what_the_study_names(layout: Layout) -> None:
