@@ -354,6 +354,11 @@ def test_a_summary_of_the_baseline(analysis: Analysis, label: np.ndarray) -> Non
     assert (found["model"], found["weights"], found["seeds"]) == ("resnet18", "random", 2)
     assert (found["precision"], found["agreement"], found["engine"]) == ("bfloat16", "0.9995", "")
     assert found["rows"] == {"train": 0, "validation": 0, "test": 60}
+    assert found["test_patients"] == 30
+    undefined = found["metrics"].pop("patient_accuracy")
+    assert np.isnan(list(undefined.values())).all(), "every patient of this world has an image of each class"
+    for values in found["metrics"].values():
+        assert values["low"] < values["mean"] < values["high"]
     single = summary(samples, analysis.baseline[:1], Head())
-    assert single["metrics"]["auc"]["sd"] is None
+    assert np.isnan(single["metrics"]["auc"]["sd"])
     assert not single["optimistic"]
