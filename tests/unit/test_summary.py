@@ -13,8 +13,8 @@ from heteroscope.errors import StoreError
 
 
 def verdict(study: str, found: str, **changed: Any) -> dict[str, Any]:
-    test = {"p": 0.01, "p_nonlinear": 0.02, "gain": 0.1, "accuracy_gain": 0.05, "pooled_accuracy": 0.8}
-    test |= {"accuracy_gain_interval_90": [0.01, 0.09]}
+    test: dict[str, Any] = {"p": 0.01, "p_nonlinear": 0.02, "gain": 0.1, "pooled_accuracy": 0.8}
+    test |= {"accuracy_gain": 0.05, "accuracy_gain_interval_90": [0.01, 0.09]}
     document = {"study": study, "title": "A title", "verdict": found, "reason": "too few images", "test": test}
     return document | {"weights": "random (seed 0)", "warnings": ["random weights: net"]} | changed
 
@@ -48,14 +48,13 @@ def test_verdicts_are_counted_by_kind_with_exact_intervals() -> None:
     documents += [verdict(f"planted-{seed}", "undecided") for seed in range(8, 11)]
     documents += [verdict(f"no-truth-{seed}", "equivalent") for seed in range(1, 5)]
     planted, homogeneous = summary.verdict_counts(documents).to_dict("records")
-    # Clopper and Pearson (1934), by quantiles of the beta distribution
-    interval = {"from": pytest.approx(beta.ppf(0.025, 7, 4)), "to": pytest.approx(beta.ppf(0.975, 8, 3))}
     none = {"nonlinear rule": 0, "not assessable": 0}
     seen = {"truth": "planted", "studies": 10, "different": 7, "equivalent": 0, "undecided": 3, "share different": 0.7}
-    assert planted == seen | none | interval
-    interval = {"from": 0, "to": pytest.approx(1 - 0.025 ** (1 / 4))}
+    # Clopper and Pearson (1934), by quantiles of the beta distribution
+    low, high = beta.ppf(0.025, 7, 4), beta.ppf(0.975, 8, 3)
+    assert planted == seen | none | {"from": pytest.approx(low), "to": pytest.approx(high)}
     seen = {"truth": "no-truth", "studies": 4, "different": 0, "equivalent": 4, "undecided": 0, "share different": 0}
-    assert homogeneous == seen | none | interval
+    assert homogeneous == seen | none | {"from": pytest.approx(0), "to": pytest.approx(1 - 0.025 ** (1 / 4))}
 
 
 def test_the_page_counts_first_and_hides_neither_cost_nor_weights(
