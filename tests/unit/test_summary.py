@@ -84,6 +84,5 @@ def test_jobs_are_those_of_a_studys_own_ids(tmp_path: Path, monkeypatch: pytest.
     benchmark("train/eyes/other-net/holdout.tsv", "4", "4")
     benchmark("retrain/eyes/net/holdout/cluster-0.tsv", "8", "8")
     benchmark("dataset/chests.tsv", "16", "16")
-    named = {"eyes", "chests", "net", "other-net", "holdout", "mine", "yours"}
-    own = benchmarked.jobs_of(benchmarked.job_times(), named=named, own={"mine", "eyes", "net", "holdout"})
+    own = benchmarked.jobs_of(benchmarked.job_times(), {"mine", "eyes"}, foreign={"chests", "other-net"})
     assert sorted(own["wall"]) == [1, 2, 8]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 BENCHMARKS = Path("results/benchmarks")
@@ -25,13 +26,13 @@ def job_times(folder: Path = BENCHMARKS) -> pd.DataFrame:
     return table.fillna({"cpu": 0.0})
 
 
-def jobs_of(times: pd.DataFrame, *, named: Collection[str], own: Collection[str]) -> pd.DataFrame:
-    """The jobs of a study: those whose path holds one of its own ids, and no id of the configuration but its own.
+def jobs_of(times: pd.DataFrame, subjects: Collection[str], *, foreign: Collection[str] = ()) -> pd.DataFrame:
+    """The jobs whose path holds one of the subjects (studies, datasets) and no foreign id.
 
     Args:
         times: from `job_times`.
-        named: every id of the configuration.
-        own: the ids that the study names, its own and its dataset's among them.
+        subjects: ids of studies and of their datasets.
+        foreign: ids that other studies of the same datasets name.
     """
-    foreign = set(named) - set(own)
-    return times[[bool(ids & set(own)) and not ids & foreign for ids in times["ids"]]]
+    wanted = [bool(ids & set(subjects)) and not ids & set(foreign) for ids in times["ids"]]
+    return times[np.array(wanted, dtype=bool)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heteroscope.atomic import atomic_path
-from heteroscope.benchmarked import job_times
+from heteroscope.benchmarked import job_times, jobs_of
 from heteroscope.stages.command import run
 from heteroscope.store import read_json
 
@@ -99,8 +99,7 @@ def verdict_counts(documents: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _cost(studies: Sequence[str]) -> str:
-    times = job_times()
-    own = times[[bool(ids & set(studies)) for ids in times["ids"]]]
+    own = jobs_of(job_times(), studies)
     if own.empty:
         return "What its jobs cost was not measured."
     return (
