@@ -11,6 +11,7 @@ import pandas as pd
 from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.by_eye import called_by_eye
 from heteroscope.evaluation.comparison import published_comparison
 from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
 
@@ -32,6 +33,7 @@ def verdict_document(
     test = tests[primary]
     verdict, reason = decide(context, test, leaked=_leaked(context, split))
     published = published_comparison(analysis, context.controls, study.metric)
+    published["called_by_eye"] = called_by_eye(analysis, study.metric)
     warnings = warnings_of(context, analysis, split)
     return {
         "study": context.id,
