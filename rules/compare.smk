@@ -32,6 +32,13 @@ rule compare:
             subcategory="{study}",
             labels={"result": "attributes table"},
         ),
+        curve=report(
+            "results/compare/{study}/curve.csv",
+            caption="../workflow/heteroscope/report/captions/curve.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "curve table"},
+        ),
         other_formats=expand(
             "results/compare/{{study}}/{table}.{ending}",
             table=TABLES,
@@ -64,6 +71,13 @@ rule compare:
             category="Comparison",
             subcategory="{study}",
             labels={"result": "power figure"},
+        ),
+        curve_figure=report(
+            "results/compare/{study}/curve.png",
+            caption="../workflow/heteroscope/report/captions/curve.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "curve figure"},
         ),
         transfer_figure=report(
             "results/compare/{study}/transfer.png",

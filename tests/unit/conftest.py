@@ -12,6 +12,7 @@ import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.metrics import METRICS
 from heteroscope.evaluation.runs import (
     ArmRuns,
     InteractionTest,
@@ -61,6 +62,7 @@ def analysis() -> Analysis:
         distances=pd.DataFrame(pairs, columns=["cluster", "other", "distance"]),
         test=test,
         baseline=_probabilities(generator, (SEEDS,), label, 1.5),
+        curve=_curve(),
         arms={
             "cluster": [runs(c, 1, 0.6 + 0.3 * c) for c in range(K)],
             "size": [runs(c, REPEATS, 1.2) for c in range(K)],
@@ -99,6 +101,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
     write_table(predictions, folder / "predictions.parquet")
     write_table(analysis.assignments, folder / "assignments.parquet")
     write_table(analysis.distances, folder / "distances.csv")
+    write_table(analysis.curve, folder / "curve.parquet")
     write_json(analysis.summary, folder / "metrics.json")
     write_json({"approximate": analysis.approximate} if analysis.approximate else {}, folder / "quality.json")
     for arm, runs in analysis.arms.items():
@@ -112,6 +115,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
         "k": analysis.k,
         "predictions": str(folder / "predictions.parquet"),
         "metrics": str(folder / "metrics.json"),
+        "curve": str(folder / "curve.parquet"),
         "assignments": str(folder / "assignments.parquet"),
         "distances": str(folder / "distances.csv"),
         "quality": str(folder / "quality.json"),
@@ -132,6 +136,19 @@ def _rows(part: str, cluster: list[int], label: list[int]) -> pd.DataFrame:
             "cluster": cluster,
             "distance": 1.0,
         }
+    )
+
+
+def _curve() -> pd.DataFrame:
+    """Ten random subsets of a quarter and of half of the training images, and all of them."""
+    generator = np.random.default_rng(8)
+    sets = [(share, repeat) for share in (0.25, 0.5) for repeat in range(1, 11)] + [(1.0, 0)]
+    rows = [(share, repeat, seed, round(share * TRAIN)) for share, repeat in sets for seed in range(SEEDS)]
+    frame = pd.DataFrame(rows, columns=["share", "repeat", "seed", "training_images"])
+    level = 0.8 + 0.1 * frame["share"]
+    return frame.assign(
+        training_rows=frame["training_images"],
+        **{name: level + generator.normal(0, 0.02, len(frame)) for name in METRICS},
     )
 
 

@@ -29,7 +29,7 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
     demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster", "labels"}
-    expected = dict.fromkeys(demo | {"stability", "compare", "report"}, 2) | {"weights": 1, "retrain": 4}
+    expected = dict.fromkeys(demo | {"stability", "curve", "compare", "report"}, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
 
@@ -47,7 +47,14 @@ def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Pat
     once = dict.fromkeys(
         ["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster", "stability"], 1
     )
-    assert planned(tmp_path, tiny) == once | {"train": 2, "retrain": 4, "labels": 2, "compare": 2, "report": 2}
+    assert planned(tmp_path, tiny) == once | {
+        "train": 2,
+        "curve": 2,
+        "retrain": 4,
+        "labels": 2,
+        "compare": 2,
+        "report": 2,
+    }
 
 
 def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
@@ -64,7 +71,7 @@ def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
     }
     jobs = planned(tmp_path, tiny)
     assert (jobs["split"], jobs["weights"], jobs["engine"], jobs["embed"], jobs["views"]) == (2, 2, 2, 2, 4)
-    assert (jobs["train"], jobs["cluster"], jobs["retrain"], jobs["labels"]) == (2, 2, 6, 2)
+    assert (jobs["train"], jobs["curve"], jobs["cluster"], jobs["retrain"], jobs["labels"]) == (2, 2, 2, 6, 2)
 
 
 def test_the_local_profile_takes_effect(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:

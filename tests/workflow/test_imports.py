@@ -37,6 +37,7 @@ LOADED = {
     "engine": NETWORK,
     "embed": NETWORK,
     "train": HEADS,
+    "curve": HEADS,
     "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "statsmodels", "umap"},
     "stability": {"scipy", "scipy.stats", "sklearn"},
     "retrain": HEADS,

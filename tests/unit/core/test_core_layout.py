@@ -308,7 +308,7 @@ def test_what_a_comparison_waits_for(layout: Layout) -> None:
     files = layout.compared_files("one")
     assert len(files) == len(set(files))
     for entry in layout.analyses("one"):
-        for name in ("predictions", "metrics", "assignments", "distances", "quality", "stability", "labels"):
+        for name in ("predictions", "metrics", "curve", "assignments", "distances", "quality", "stability", "labels"):
             assert entry[name] in files
         for runs in entry["runs"]:
             assert set(runs.values()) <= set(files)

@@ -74,6 +74,7 @@ class Study:
             "baseline": pd.concat([comparison.baseline_table(a, metric) for a in analyses]),
             "transfer": pd.concat([comparison.transfer_table(a, metric) for a in analyses]),
             "attributes": self.attributes,
+            "curve": comparison.curve_table(analyses[0], metric),
         }
         for name, table in self.tables.items():
             write_table(table, folder / f"compare/{name}.csv")
@@ -82,7 +83,7 @@ class Study:
         write_json(self.document, folder / "compare/verdict.json")
         test = label_test(analysis, seed=0, level=0.05)
         save_figure(figures.draw_gain(test, self.document["verdict"], 0.05), folder / "compare/gain.png")
-        for name in ("retraining", "power", "transfer", "baseline", "split", *FIGURES_OF_CLUSTERING):
+        for name in ("retraining", "power", "curve", "transfer", "baseline", "split", *FIGURES_OF_CLUSTERING):
             (folder / f"compare/{name}.png").write_bytes(PNG)
         self._write_dataset(analysis)
         self.plan = [
@@ -181,7 +182,7 @@ def test_page_makes_no_request(raw, page):
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
     pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
-    assert len(pictures) == 5 + 1 + len(FIGURES_OF_CLUSTERING)
+    assert len(pictures) == 6 + 1 + len(FIGURES_OF_CLUSTERING)
     content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
     assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
     assert all(len(alt) > 30 for alt in pictures)
@@ -317,8 +318,8 @@ def test_template_and_captions_stand_in_the_package():
     folder = Path(report.__file__).parent
     assert (folder / "template.html.j2").is_file()
     captions = {path.stem for path in (folder / "captions").glob("*.rst")}
-    tables = {"clusters", "baseline", "transfer", "attributes", "verdict", "retraining", "gain", "power", "split"}
-    assert captions == tables | set(FIGURES_OF_CLUSTERING)
+    tables = {"clusters", "baseline", "transfer", "attributes", "curve", "verdict"}
+    assert captions == tables | {"retraining", "gain", "power", "split", *FIGURES_OF_CLUSTERING}
     assert set(words.FIGURES_OF_CLUSTERING) == set(FIGURES_OF_CLUSTERING)
 
 

@@ -13,6 +13,7 @@ from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.by_eye import called_by_eye
 from heteroscope.evaluation.comparison import published_comparison
+from heteroscope.evaluation.curve import curve_document, curve_sentence
 from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
 
 FEW_TEST_IMAGES = 100
@@ -48,6 +49,7 @@ def verdict_document(
         "interaction": asdict(analysis.labels.interaction) if analysis.labels else None,
         "clusters_that_gain": [] if verdict == "not assessable" else clusters_that_gain(analysis, study.level),
         "published_comparison": published,
+        "curve": curve_document(analysis.curve, study.metric),
         "sensitivity": sensitivity(context, tests, primary),
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
@@ -221,6 +223,7 @@ def paragraph(
             named = ", ".join(map(str, gaining))
             clusters = "cluster" if len(gaining) == 1 else "clusters"
             sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")
+    sentences.append(curve_sentence(analysis.curve, context.study.metric))
     sentences.append(_published_sentence(published))
     if (correlate := _correlate(attributes, context.study.level)) is not None:
         sentences.append(correlate)

@@ -29,6 +29,7 @@ class Analysis:
         distances: cluster, other, distance.
         test: the test rows of `assignments`, in the order of all predictions.
         baseline: (seeds, test rows, classes) probabilities of the pooled head.
+        curve: its metrics on nested random subsets (see `training.curve.training_curve`).
         arms: arm → one `ArmRuns` a cluster.
         labels: the label arm, or None where the study leaves it out.
         class_names: the negative class first.
@@ -43,6 +44,7 @@ class Analysis:
     distances: pd.DataFrame
     test: pd.DataFrame
     baseline: np.ndarray
+    curve: pd.DataFrame
     arms: dict[str, list[ArmRuns]]
     labels: LabelArm | None
     class_names: list[str]
@@ -101,6 +103,7 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
         distances=read_table(Path(files["distances"])),
         test=originals.loc[shown].reset_index(),
         baseline=probabilities_of(predictions),
+        curve=read_table(Path(files["curve"])),
         arms={
             arm: [read_arm(Path(paths[arm]), test_images=shown) for paths in files["runs"]]
             for arm in ("cluster", *CONTROL_ARMS)

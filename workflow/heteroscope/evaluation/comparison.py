@@ -10,6 +10,7 @@ import pandas as pd
 from heteroscope.config import Controls
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
+from heteroscope.evaluation.curve import SIZES, points
 from heteroscope.evaluation.runs import LabelRuns
 from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
 
@@ -113,6 +114,21 @@ def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:
             row[shown], row[f"{shown}_sd"] = values.mean(), _spread(values, axis=0)
         rows.append(row)
     return pd.DataFrame(rows).assign(**_provenance(analysis))
+
+
+def curve_table(analysis: Analysis, metric: str) -> pd.DataFrame:
+    """The pooled head by training size, a row a size: mean, spread and quartiles over random subsets (means of seeds).
+
+    The metrics are the published ones and the study's own.
+    """
+    shown = {name: points(analysis.curve, name) for name in _with_published(metric)}
+    table = shown[metric][["share", "subsets", *SIZES]]
+    for name, values in shown.items():
+        table = table.assign(
+            **{name: values["mean"], **{f"{name}_{column}": values[column] for column in ("sd", "q25", "q75")}}
+        )
+    table.insert(0, "backbone", analysis.backbone)
+    return table.assign(**_provenance(analysis))
 
 
 def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from heteroscope.report import tables, words
 from heteroscope.store import read_json, read_table
 
 TEMPLATE = "template.html.j2"
-TABLES = ("clusters", "baseline", "transfer", "attributes")
+TABLES = ("clusters", "baseline", "transfer", "attributes", "curve")
 SENSITIVITY = ("backbone", "clustering", "gain", "p", "p_holm", "p_nonlinear", "accuracy_gain", "compared_clusters")
 LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "umap-learn", "numpy", "scipy",
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
@@ -158,6 +158,7 @@ def _analysis(entry: dict[str, Any], frames: dict[str, pd.DataFrame], context: S
         "other_controls": [tables.control_table(clusters, metric) for metric in others],
         "baseline": tables.baseline_table(baseline),
         "transfer": tables.transfer_table(transfer, context.study.metric),
+        "curve": tables.curve_table(frames["curve"], axes[0]),
     }
 
 

@@ -149,6 +149,27 @@ def baseline_table(baseline: pd.DataFrame) -> Table:
     )
 
 
+def curve_table(curve: pd.DataFrame, backbone: str) -> Table:
+    """The pooled head of one backbone by training size."""
+    frame = curve[curve["backbone"] == backbone]
+    metrics = [name.removesuffix("_sd") for name in frame.columns if name.endswith("_sd")]
+    sizes = ["share", "subsets", "training_images", "training_rows"]
+    rows = []
+    for row in frame.to_dict("records"):
+        cells = [cell(row[name]) for name in sizes]
+        for metric in metrics:
+            quartiles = " to ".join(number(row[f"{metric}_{name}"], 3) for name in ("q25", "q75"))
+            cells += [_spread_cell(row, metric), {"text": quartiles, "numeric": True, "muted": False}]
+        rows.append(cells)
+    return table(
+        "The head trained on random subsets of the training images, on the whole test set: mean ± standard deviation"
+        " and quartiles over subsets. The last row is the head trained on all images.",
+        ["share", "subsets", "images", "rows", *["mean", "quartiles"] * len(metrics)],
+        rows,
+        groups=[("", 2), ("training", 2), *((COLUMNS.get(metric, metric), 2) for metric in metrics)],
+    )
+
+
 def transfer_table(transfer: pd.DataFrame, metric: str) -> Table:
     """A row a model, a column a cluster of test images."""
     tested = sorted(transfer["tested_on"].unique())

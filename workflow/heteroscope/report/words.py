@@ -31,6 +31,13 @@ FIGURES_OF_STUDY = {
         " size or the same class counts, all tested on the whole test set. This describes, it does not decide:"
         " compact clusters may differ from random sets in any collection.",
     ),
+    "curve": (
+        "Too few images, or different ones?",
+        "How well a head does with ever more training images, drawn at random by whole patients. Each circle is a"
+        " cluster's own model at its number of images: a circle on the band says “too few images”, one away from it"
+        " “different images” than a random set of that size, or other shares of the classes. This describes, it does"
+        " not decide: compact clusters may differ from random sets in any collection.",
+    ),
     "baseline": (
         "The pooled head, cluster by cluster",
         "A cluster far below the line is hard for the head that was trained on everything, or it holds few test"

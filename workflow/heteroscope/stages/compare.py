@@ -11,7 +11,7 @@ from heteroscope.stages.command import fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write clusters, baseline, transfer and attributes (CSV, Markdown, LaTeX), verdict.json and the figures."""
+    """Write clusters, baseline, transfer, attributes and curve (CSV, Markdown, LaTeX), verdict.json and the figures."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
     arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.evaluation.attributes import attribute_table
     from heteroscope.evaluation.verdict import label_test
     from heteroscope.figures import comparison as figures
+    from heteroscope.figures.curve import draw_curve
     from heteroscope.figures.style import save_figure
 
     context = config.parse(config.StudyContext, args.context)
@@ -39,11 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = store.read_table(args.images)
     split = store.read_table(args.split).merge(images[["image_id", "content"]], on="image_id", how="left")
 
+    by_backbone = {analysis.backbone: analysis for analysis in analyses}  # clusterings share the curve
     tables = {
         "clusters": pd.concat([comparison.cluster_table(a, context.controls, study.metric) for a in analyses]),
         "baseline": pd.concat([comparison.baseline_table(a, study.metric) for a in analyses]),
         "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
         "attributes": attribute_table(images, primary.assignments, seed=account.SEED),
+        "curve": pd.concat([comparison.curve_table(a, study.metric) for a in by_backbone.values()]),
     }
     document = account.verdict_document(context, analyses, tables["attributes"], split)
     store.write_json(document, args.output / "verdict.json")
@@ -57,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "retraining": figures.draw_retraining(primary, context.controls, study.metric),
         "gain": figures.draw_gain(test, document["verdict"], study.level),
         "power": figures.draw_power(test, study.level),
+        "curve": draw_curve(primary, context.controls, study.metric),
         "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
         "baseline": figures.draw_baseline(comparison.baseline_table(primary, study.metric), study.metric),
     }
