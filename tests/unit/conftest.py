@@ -171,6 +171,7 @@ def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:
         own_loss=own,
         pooled_correct=generator.uniform(0.6, 0.9, size=rows),
         own_correct=generator.uniform(0.6, 0.9, size=rows),
+        own_accuracy=np.where(np.arange(K) < 2, np.linspace(0.6, 0.9, K * (1 + DRAWS)).reshape(-1, K), np.nan),
         eligible=np.tile([True, True, False], (1 + DRAWS, 1)),
         cluster=cluster,
     )

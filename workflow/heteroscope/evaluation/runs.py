@@ -13,7 +13,7 @@ import numpy as np
 from heteroscope.errors import StoreError
 from heteroscope.store import create_h5, open_h5, read_strings, write_strings
 
-LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "eligible")
+LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "own_accuracy", "eligible")
 ROTATION_ARRAYS = ("degrees", "gain", "gap")
 
 
@@ -44,6 +44,7 @@ class LabelRuns:
         pooled_loss, own_loss: (1 + draws, n) log loss of the pooled head and of the image's own
             cluster's head; NaN where that cluster can never be compared.
         pooled_correct, own_correct: (1 + draws, n) share of the seeds whose prediction is right.
+        own_accuracy: (1 + draws, k) of each cluster's own head on all test images; NaN as above.
         eligible: (1 + draws, k) bool.
         cluster: (n,) the test image's cluster.
     """
@@ -52,6 +53,7 @@ class LabelRuns:
     own_loss: np.ndarray
     pooled_correct: np.ndarray
     own_correct: np.ndarray
+    own_accuracy: np.ndarray
     eligible: np.ndarray
     cluster: np.ndarray
 
