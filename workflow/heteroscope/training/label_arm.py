@@ -41,7 +41,7 @@ def retrain_on_redrawn_labels(
     coordinates = basis.transform(samples.features[original])
     linear = fit_shared_rule(coordinates, place, observed, group, seed=controls.seed)
     quadratic = fit_shared_rule(coordinates, place, observed, group, seed=controls.seed, kind="quadratic")
-    rules = {"linear": linear} | ({"quadratic": quadratic} if quadratic.curvature else {})
+    rules = {"linear": linear} | ({} if quadratic.is_linear else {"quadratic": quadratic})
     sets = [observed]
     for rule in rules.values():  # the same random numbers for both: they differ by their rules alone
         sets += _redrawn(rule, observed, group, controls)
@@ -53,7 +53,7 @@ def retrain_on_redrawn_labels(
     runs = _run_label_sets(samples, cluster, np.stack(sets)[:, image], head, controls, threads)
     return LabelArm(
         linear=runs.take(slice(1 + controls.draws)),
-        quadratic=runs.take([0, *range(1 + controls.draws, 1 + 2 * controls.draws)]) if quadratic.curvature else None,
+        quadratic=None if quadratic.is_linear else runs.take([0, *range(1 + controls.draws, 1 + 2 * controls.draws)]),
         rotations=Rotations(np.repeat(ANGLES, controls.power), gains(runs)[len(sets) - len(turned) :], gaps),
         rules={"linear": linear.summary, "quadratic": quadratic.summary},
         interaction=interaction_test(coordinates, place, observed, group),
