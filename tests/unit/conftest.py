@@ -13,6 +13,8 @@ import pytest
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.metrics import METRICS
+from heteroscope.evaluation.gaussian import GaussianRuns, write_gaussian
+from heteroscope.evaluation.metrics import METRICS
 from heteroscope.evaluation.runs import (
     ArmRuns,
     InteractionTest,
@@ -69,6 +71,7 @@ def analysis() -> Analysis:
             "balanced": [runs(c, REPEATS, 1.0) for c in range(K)],
         },
         labels=_labels(generator, test["cluster"].to_numpy()),
+        gaussian=_gaussian(),
         class_names=["normal", "disease"],
         summary={
             "weights": "trained (sha256 0123abcd)",
@@ -109,6 +112,8 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
             write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
     assert analysis.labels is not None
     write_labels(folder / "labels.h5", analysis.labels, test_images=test)
+    assert analysis.gaussian is not None
+    write_gaussian(folder / "gaussian.h5", analysis.gaussian)
     return {
         "backbone": analysis.backbone,
         "clustering": analysis.clustering,
@@ -120,6 +125,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
         "distances": str(folder / "distances.csv"),
         "quality": str(folder / "quality.json"),
         "labels": str(folder / "labels.h5"),
+        "gaussian": str(folder / "gaussian.h5"),
         "runs": [{arm: str(folder / f"cluster-{c}/{arm}.h5") for arm in analysis.arms} for c in range(analysis.k)],
     }
 
@@ -158,6 +164,17 @@ def _probabilities(
     score = generator.normal(size=(*shape, len(label))) + skill * (2 * label - 1)
     positive = 1 / (1 + np.exp(-score))
     return np.stack([1 - positive, positive], axis=-1).astype(np.float32)
+
+
+def _gaussian() -> GaussianRuns:
+    """Row 0 and the draws; the observed spread is the largest but three, and one data set could not be clustered."""
+    generator = np.random.default_rng(11)
+    metric = {name: generator.uniform(0.6, 0.9, size=(1 + REPEATS, K)) for name in METRICS}
+    for values in metric.values():
+        values[5] = np.nan
+    size = np.tile([45, 35, 10], (1 + REPEATS, 1))
+    eligible = np.tile([True, True, False], (1 + REPEATS, 1))
+    return GaussianRuns(metric, size, np.stack([size // 2, size - size // 2], axis=2), eligible)
 
 
 def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:

@@ -28,8 +28,9 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
-    demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster", "labels"}
-    expected = dict.fromkeys(demo | {"stability", "curve", "compare", "report"}, 2) | {"weights": 1, "retrain": 4}
+    demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster"}
+    demo |= {"stability", "curve", "labels", "gaussian", "compare", "report"}
+    expected = dict.fromkeys(demo, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
 
@@ -52,9 +53,21 @@ def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Pat
         "curve": 2,
         "retrain": 4,
         "labels": 2,
+        "gaussian": 2,
         "compare": 2,
         "report": 2,
     }
+
+
+def test_data_sets_are_drawn_only_where_the_controls_list_them(
+    planned: Callable, tmp_path: Path, tiny: dict[str, Any]
+) -> None:
+    tiny["controls"]["few"]["arms"] = ["size", "balanced"]
+    jobs = planned(tmp_path, tiny)
+    assert (jobs["retrain"], jobs["compare"]) == (2, 1)
+    assert not {"labels", "gaussian"} & set(jobs)
+    tiny["controls"]["few"]["arms"] = ["size", "balanced", "gaussian"]
+    assert planned(tmp_path, tiny) == jobs | {"gaussian": 1}
 
 
 def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
@@ -72,6 +85,7 @@ def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
     jobs = planned(tmp_path, tiny)
     assert (jobs["split"], jobs["weights"], jobs["engine"], jobs["embed"], jobs["views"]) == (2, 2, 2, 2, 4)
     assert (jobs["train"], jobs["curve"], jobs["cluster"], jobs["retrain"], jobs["labels"]) == (2, 2, 2, 6, 2)
+    assert jobs["gaussian"] == 2
 
 
 def test_the_local_profile_takes_effect(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:

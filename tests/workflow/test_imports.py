@@ -42,6 +42,7 @@ LOADED = {
     "stability": {"scipy", "scipy.stats", "sklearn"},
     "retrain": HEADS,
     "labels": HEADS | {"sklearn", "statsmodels"},
+    "gaussian": HEADS | {"sklearn", "statsmodels"},
     "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},
     "report": set(),
 }

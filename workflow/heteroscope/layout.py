@@ -302,6 +302,7 @@ class Layout:
                         "stability": f"{cluster}/stability.json",
                         "figures": {name: f"{cluster}/{name}.png" for name in FIGURES_OF_CLUSTERING},
                         "labels": f"{retrain}/labels.h5" if "labels" in arms else None,
+                        "gaussian": f"{retrain}/gaussian.h5" if "gaussian" in arms else None,
                         "runs": [
                             {arm: f"{retrain}/cluster-{c}/{arm}.h5" for arm in ("cluster", "size", "balanced")}
                             for c in range(k)

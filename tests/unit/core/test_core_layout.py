@@ -292,6 +292,7 @@ def test_analyses_are_backbones_by_clusterings(layout: Layout) -> None:
     assert last["predictions"] == f"results/train/{base}/linear/predictions.parquet"
     assert last["assignments"] == f"results/cluster/{base}/k3/assignments.parquet"
     assert last["labels"] == f"results/retrain/{base}/k3/linear/all/labels.h5"
+    assert last["gaussian"] == f"results/retrain/{base}/k3/linear/all/gaussian.h5"
     assert [runs["size"] for runs in last["runs"]] == [
         f"results/retrain/{base}/k3/linear/all/cluster-{c}/size.h5" for c in range(3)
     ]
@@ -301,15 +302,16 @@ def test_analyses_are_backbones_by_clusterings(layout: Layout) -> None:
 def test_a_study_without_the_label_arm_waits_for_no_labels(layout: Layout) -> None:
     [entry] = layout.analyses("two")
     assert entry["labels"] is None
-    assert not any("labels" in path for path in layout.compared_files("two"))
+    assert entry["gaussian"] is None
+    assert not any("labels" in path or "gaussian" in path for path in layout.compared_files("two"))
 
 
 def test_what_a_comparison_waits_for(layout: Layout) -> None:
     files = layout.compared_files("one")
     assert len(files) == len(set(files))
     for entry in layout.analyses("one"):
-        for name in ("predictions", "metrics", "curve", "assignments", "distances", "quality", "stability", "labels"):
-            assert entry[name] in files
+        names = ("predictions", "metrics", "curve", "assignments", "distances", "quality", "stability")
+        assert {entry[name] for name in (*names, "labels", "gaussian")} <= set(files)
         for runs in entry["runs"]:
             assert set(runs.values()) <= set(files)
     assert all(path.startswith("results/") for path in files), "an id stands among the files"

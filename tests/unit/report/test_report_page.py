@@ -276,7 +276,7 @@ def test_what_it_stands_on_names_weights_seeds_and_configuration(study, page):
 
 def test_every_arm_is_explained_and_an_unused_one_is_marked(study, raw, page):
     assert "(left out)" not in page.text
-    for arm in ("cluster", "size", "balanced", "labels"):
+    for arm in ("cluster", "size", "balanced", "labels", "gaussian"):
         assert f"<code>{arm}</code>" in raw
 
 

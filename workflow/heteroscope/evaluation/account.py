@@ -291,9 +291,15 @@ def _published_sentence(published: dict[str, Any]) -> str:
         return (
             "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
         )
+    gaussian = ""
+    if published["draws_gaussian"]:
+        gaussian = (
+            "; against whole data sets in which each class is one Gaussian cloud, clustered and trained alike,"
+            f" {_p(published['p_gaussian'])}"
+        )
     return (
         f"As description only: spread of the retrained models' {published['metric']} against random sets of the same"
-        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}."
+        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}{gaussian}."
         " Compact clusters may differ from random sets in any collection, and clusters with rules of their own may not."
     )
 

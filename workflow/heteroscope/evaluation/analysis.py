@@ -14,6 +14,7 @@ from heteroscope.errors import StoreError
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.baseline import probabilities_of
 from heteroscope.evaluation.controls import eligible_clusters
+from heteroscope.evaluation.gaussian import GaussianRuns, read_gaussian
 from heteroscope.evaluation.runs import ArmRuns, LabelArm, read_arm, read_labels
 from heteroscope.store import read_json, read_table
 
@@ -32,6 +33,7 @@ class Analysis:
         curve: its metrics on nested random subsets (see `training.curve.training_curve`).
         arms: arm → one `ArmRuns` a cluster.
         labels: the label arm, or None where the study leaves it out.
+        gaussian: the arm of data sets drawn from one Gaussian a class, or None where the study leaves it out.
         class_names: the negative class first.
         summary: the baseline's metrics.json.
         approximate: what of the clustering was done in blocks because of the data's size, in words.
@@ -47,6 +49,7 @@ class Analysis:
     curve: pd.DataFrame
     arms: dict[str, list[ArmRuns]]
     labels: LabelArm | None
+    gaussian: GaussianRuns | None
     class_names: list[str]
     summary: dict[str, Any]
     approximate: list[str]
@@ -109,6 +112,7 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
             for arm in ("cluster", *CONTROL_ARMS)
         },
         labels=read_labels(Path(files["labels"]), test_images=shown) if files["labels"] else None,
+        gaussian=read_gaussian(Path(files["gaussian"])) if files["gaussian"] else None,
         class_names=[
             name.removeprefix("probability_") for name in predictions.columns if name.startswith("probability_")
         ],

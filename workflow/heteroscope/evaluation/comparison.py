@@ -11,10 +11,11 @@ from heteroscope.config import Controls
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
 from heteroscope.evaluation.curve import SIZES, points
-from heteroscope.evaluation.runs import LabelRuns
+from heteroscope.evaluation.runs import LabelArm, LabelRuns
 from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
 
 FEW_IMAGES = 10
+FEWEST_FOR_RHO = 5  # compared clusters from which on a p of the rank correlation means something
 
 
 def cluster_table(analysis: Analysis, controls: Controls, metric: str) -> pd.DataFrame:
@@ -72,8 +73,7 @@ def label_gains(analysis: Analysis) -> dict[str, np.ndarray]:
     empty = np.full(analysis.k, np.nan)
     if analysis.labels is None:
         return {"gain": empty, "gain_p": empty, "gain_p_holm": empty}
-    rules = [runs for runs in (analysis.labels.linear, analysis.labels.quadratic) if runs is not None]
-    gains = [_gains_by_cluster(runs, analysis.k) for runs in rules]
+    gains = [_gains_by_cluster(runs, analysis.k) for runs in _runs_by_rule(analysis.labels)]
     p = np.array([np.max([permutation_p(gain[0, c], gain[1:, c]) for gain in gains]) for c in range(analysis.k)])
     return {"gain": gains[0][0], "gain_p": p, "gain_p_holm": holm(p)}
 
@@ -146,9 +146,10 @@ def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
 
 
 def published_comparison(analysis: Analysis, controls: Controls, metric: str) -> dict[str, Any]:
-    """T over the compared clusters against both controls, and ρ of distances: description, never the verdict.
+    """T over the compared clusters against its controls, and ρ of distances: description, never the verdict.
 
-    In every draw, parts with too few training rows of a class are left out as clusters are.
+    In every draw, parts with too few training rows of a class are left out as clusters are. Against data sets of one
+    Gaussian a class, T is that of the observed images in the reduced space.
     """
     eligible = analysis.eligible(controls)
     observed = _omnibus(analysis, "cluster", metric, eligible, controls)[0]
@@ -157,7 +158,12 @@ def published_comparison(analysis: Analysis, controls: Controls, metric: str) ->
         draws = _omnibus(analysis, arm, metric, eligible, controls)
         result[f"p_{arm}"] = permutation_p(observed, draws)
         result[f"draws_{arm}"] = int(np.isfinite(draws).sum())
-    return result | {"distance_rho": _distance_correlation(analysis, metric, eligible)}
+    spreads = np.empty(0) if analysis.gaussian is None else analysis.gaussian.omnibus(metric)
+    result["p_gaussian"] = permutation_p(spreads[0], spreads[1:]) if len(spreads) else float("nan")
+    result["draws_gaussian"] = int(np.isfinite(spreads[1:]).sum())
+    value = analysis.metric_of_draws(metric, "cluster")[0]
+    result["distance_rho"] = _distance_correlation(_pairs(analysis), value, eligible)
+    return result | _distance_test(analysis)
 
 
 def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, controls: Controls) -> np.ndarray:
@@ -168,12 +174,41 @@ def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, co
     return np.where(np.isfinite(values).sum(axis=1) >= 2, omnibus(values, sizes), np.nan)
 
 
-def _distance_correlation(analysis: Analysis, metric: str, eligible: np.ndarray) -> float:
-    value = analysis.metric_of_draws(metric, "cluster")[0]
-    pairs = analysis.distances.query("cluster < other")
-    pairs = pairs[eligible[pairs["cluster"]] & eligible[pairs["other"]]]
-    gap = np.abs(value[pairs["cluster"].to_numpy()] - value[pairs["other"].to_numpy()])
-    return spearman(pairs["distance"].to_numpy(), gap)
+def _distance_test(analysis: Analysis) -> dict[str, float]:
+    """ρ of the accuracies of the clusters' own heads, and how often redrawn labels give one as large.
+
+    One-sided: clusters that lie further apart would have heads that differ more. The p is the larger one of the linear
+    and the quadratic rule. NaN with fewer than `FEWEST_FOR_RHO` compared clusters: the ranks of six pairs or fewer
+    take few orders, and any of them comes by chance.
+    """
+    if analysis.labels is None or analysis.labels.linear.eligible[0].sum() < FEWEST_FOR_RHO:
+        return {"distance_rho_accuracy": float("nan"), "distance_p": float("nan")}
+    pairs = _pairs(analysis)
+    rhos = [
+        np.array([_distance_correlation(pairs, *one) for one in zip(runs.own_accuracy, compared, strict=True)])
+        for runs in _runs_by_rule(analysis.labels)
+        for compared in [runs.eligible.astype(bool)]
+    ]
+    return {
+        "distance_rho_accuracy": float(rhos[0][0]),
+        "distance_p": float(np.max([permutation_p(rho[0], rho[1:]) for rho in rhos])),
+    }
+
+
+def _pairs(analysis: Analysis) -> pd.DataFrame:
+    return analysis.distances.query("cluster < other")
+
+
+def _distance_correlation(pairs: pd.DataFrame, value: np.ndarray, eligible: np.ndarray) -> float:
+    """ρ of centroid distances and |m̄(c) − m̄(c′)| over pairs of compared clusters."""
+    first, second = pairs["cluster"].to_numpy(), pairs["other"].to_numpy()
+    both = eligible[first] & eligible[second]
+    return spearman(pairs["distance"].to_numpy()[both], np.abs(value[first] - value[second])[both])
+
+
+def _runs_by_rule(labels: LabelArm) -> list[LabelRuns]:
+    """Draws from the linear rule, and from the quadratic one where it is another."""
+    return [runs for runs in (labels.linear, labels.quadratic) if runs is not None]
 
 
 def _spread(values: np.ndarray, *, axis: int) -> np.ndarray:

@@ -101,6 +101,12 @@ ARMS = (
         "Could one rule for all images, with a prevalence of its own in each cluster, have produced these labels? The"
         " verdict rests on this one.",
     ),
+    (
+        "gaussian",
+        "whole data sets whose images are drawn from one Gaussian cloud a class, clustered again",
+        "Could each class be one Gaussian cloud? Hardly any collection is that, so a difference does not say that the"
+        " clusters need rules of their own. It describes.",
+    ),
 )
 
 REJECTIONS = {
