@@ -53,7 +53,7 @@ def draw_curve(analysis: Analysis, controls: Controls, metric: str) -> Figure:
     axis.set_xlabel("training images")
     axis.set_ylabel(f"{metric_name(metric)} on the whole test set")
     axis.set_title("Too few images, or different ones?", pad=38)
-    _legend(axis, int(sizes["subsets"].max()))
+    _legend(axis, subsets=int(sizes["subsets"].max()), images=images[-1])
     return figure
 
 
@@ -78,16 +78,16 @@ def _draw_clusters(axis: Axes, analysis: Analysis, controls: Controls, metric: s
                   ha="center", va="center_baseline", zorder=5)  # fmt: skip
 
 
-def _legend(axis: Axes, subsets: int) -> None:
+def _legend(axis: Axes, *, subsets: int, images: float) -> None:
     def circle(face: str, label: str) -> Line2D:
         return Line2D([], [], marker="o", linestyle="", color=face, markeredgecolor=NEUTRAL, markersize=8, label=label)
 
     handles = [
         Line2D([], [], color=CURVE, marker="o", markersize=3, label=f"{subsets} random subsets and their mean"),
         Patch(color=BAND, label=f"where {EXPECTED:.0%} of random subsets are expected"),
-        Line2D([], [], marker="s", linestyle="", color=INK, markersize=5, label="all training images"),
+        Line2D([], [], marker="s", linestyle="", color=INK, markersize=5, label=f"all {images:.0f} training images"),
         circle(NEUTRAL, "a cluster's own model"),
-        circle("white", "the same, not compared"),
+        circle("white", "one that is not compared"),
     ]
     axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handletextpad=0.5,
                 columnspacing=1.2)  # fmt: skip
