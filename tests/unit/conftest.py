@@ -12,7 +12,6 @@ import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.metrics import METRICS
 from heteroscope.evaluation.gaussian import GaussianRuns, write_gaussian
 from heteroscope.evaluation.metrics import METRICS
 from heteroscope.evaluation.runs import (
