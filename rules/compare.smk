@@ -39,6 +39,20 @@ rule compare:
             subcategory="{study}",
             labels={"result": "curve table"},
         ),
+        metrics=report(
+            "results/compare/{study}/metrics.csv",
+            caption="../workflow/heteroscope/report/captions/metrics.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "metrics table"},
+        ),
+        confusion=report(
+            "results/compare/{study}/confusion.csv",
+            caption="../workflow/heteroscope/report/captions/confusion.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "confusion table"},
+        ),
         other_formats=expand(
             "results/compare/{{study}}/{table}.{ending}",
             table=TABLES,
@@ -92,6 +106,13 @@ rule compare:
             category="Comparison",
             subcategory="{study}",
             labels={"result": "baseline figure"},
+        ),
+        confusion_figure=report(
+            "results/compare/{study}/confusion.png",
+            caption="../workflow/heteroscope/report/captions/confusion.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "confusion figure"},
         ),
     log:
         "results/logs/compare/{study}.log",

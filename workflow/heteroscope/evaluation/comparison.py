@@ -12,6 +12,7 @@ from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
 from heteroscope.evaluation.curve import SIZES, points
 from heteroscope.evaluation.runs import LabelArm, LabelRuns
+from heteroscope.evaluation.scores import ESTIMATES, PATIENT_METRICS, score_table, study_scores
 from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
 
 FEW_IMAGES = 10
@@ -39,7 +40,7 @@ def cluster_table(analysis: Analysis, controls: Controls, metric: str) -> pd.Dat
             table[name] = values
     for name, values in label_gains(analysis).items():
         table[name] = values
-    return table.assign(**_provenance(analysis))
+    return table.assign(**provenance_of(analysis))
 
 
 def _with_published(metric: str) -> list[str]:
@@ -95,9 +96,11 @@ def cluster_gain(difference: np.ndarray, cluster: np.ndarray, number: int) -> np
 def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:
     """The pooled head on the whole test set and on the test members of each cluster (the published Tables 1 and 2).
 
-    The metrics are the published ones and the study's own.
+    The metrics are the published ones, the study's own and those of patients, of whom a cluster's row sees the images
+    in it alone. Beside each stand its spread over seeds and its 95 % interval over patients.
     """
     cluster, label = analysis.test["cluster"].to_numpy(), analysis.test["label"].to_numpy()
+    group = analysis.test["group"].to_numpy()
     rows = []
     for name, members in [
         ("all", np.ones(len(label), dtype=bool)),
@@ -106,14 +109,23 @@ def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:
         row: dict[str, Any] = {"backbone": analysis.backbone, "clustering": analysis.clustering, "cluster": name}
         row["test_size"] = int(members.sum())
         row |= {f"test_{c}": int((label[members] == i).sum()) for i, c in enumerate(analysis.class_names)}
-        for shown in _with_published(metric):
-            defined = members.any()
-            values = (
-                metrics.METRICS[shown](analysis.baseline[:, members], label[members]) if defined else np.array([np.nan])
-            )
-            row[shown], row[f"{shown}_sd"] = values.mean(), _spread(values, axis=0)
-        rows.append(row)
-    return pd.DataFrame(rows).assign(**_provenance(analysis))
+        row["patients"] = len(np.unique(group[members]))
+        rows.append(row | _scores(analysis, members, [*_with_published(metric), *PATIENT_METRICS]))
+    return pd.DataFrame(rows).assign(**provenance_of(analysis))
+
+
+def _scores(analysis: Analysis, members: np.ndarray, shown: list[str]) -> dict[str, float]:
+    """The pooled head's scores on some test images (n,) bool: a metric's mean under its name, then `{metric}_sd` …"""
+    found: dict[str, dict[str, float]] = {}
+    if members.any():
+        test = analysis.test[members]
+        label, group = test["label"].to_numpy(), test["group"].to_numpy()
+        found = study_scores(score_table(analysis.baseline[:, members], label, group, analysis.class_names))
+    row: dict[str, float] = {}
+    for metric in shown:
+        score = found.get(metric, dict.fromkeys(ESTIMATES, np.nan))
+        row |= {metric: score["mean"]} | {f"{metric}_{name}": score[name] for name in ESTIMATES[1:]}
+    return row
 
 
 def curve_table(analysis: Analysis, metric: str) -> pd.DataFrame:
@@ -128,7 +140,7 @@ def curve_table(analysis: Analysis, metric: str) -> pd.DataFrame:
             **{name: values["mean"], **{f"{name}_{column}": values[column] for column in ("sd", "q25", "q75")}}
         )
     table.insert(0, "backbone", analysis.backbone)
-    return table.assign(**_provenance(analysis))
+    return table.assign(**provenance_of(analysis))
 
 
 def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
@@ -142,7 +154,7 @@ def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
             value = metrics.METRICS[metric](runs.probability[0][:, members], label[members]).mean() if n else np.nan
             rows.append({"model": i, "tested_on": j, "images": n, "few": n < FEW_IMAGES, metric: value})
     axes = {"backbone": analysis.backbone, "clustering": analysis.clustering}
-    return pd.DataFrame([axes | row for row in rows]).assign(**_provenance(analysis))
+    return pd.DataFrame([axes | row for row in rows]).assign(**provenance_of(analysis))
 
 
 def published_comparison(analysis: Analysis, controls: Controls, metric: str) -> dict[str, Any]:
@@ -218,7 +230,7 @@ def _spread(values: np.ndarray, *, axis: int) -> np.ndarray:
     return spread
 
 
-def _provenance(analysis: Analysis) -> dict[str, Any]:
-    """Columns that mark every row with what it stands on."""
+def provenance_of(analysis: Analysis) -> dict[str, Any]:
+    """Columns that mark every row with what its analysis stands on."""
     summary = analysis.summary
     return {"weights": summary["weights"], "selection": summary["selection"], "optimistic": summary["optimistic"]}

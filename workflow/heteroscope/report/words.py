@@ -41,7 +41,12 @@ FIGURES_OF_STUDY = {
     "baseline": (
         "The pooled head, cluster by cluster",
         "A cluster far below the line is hard for the head that was trained on everything, or it holds few test"
-        " images: compare n before believing a gap.",
+        " images: compare n, and the intervals over patients, before believing a gap.",
+    ),
+    "confusion": (
+        "What is taken for what",
+        "The test images of each class (rows) and what the pooled head calls them (columns). A dark cell off the"
+        " diagonal names two classes that it does not tell apart.",
     ),
     "transfer": (
         "From cluster to cluster",
@@ -121,7 +126,26 @@ REJECTIONS = {
     "balanced": "cut away so that the classes are of equal size",
 }
 
+AVERAGES = {
+    "macro": "mean over classes (macro)",
+    "weighted": "the same, by their shares (weighted)",
+    "micro": "all decisions together (micro)",
+}
+
+MACRO = (
+    "With more than two classes, every metric but accuracy and those of patients is the mean over the classes (macro),"
+    " each against the rest."
+)
+
+INTERVAL = (
+    "95 % interval (bootstrap of patients, conditional on the trained heads; without width where all resamples agree,"
+    " left out where a class has too few patients)"
+)
+
 COLUMNS = {
+    "f1": "F1",
+    "patient_accuracy": "patient accuracy",
+    "recognition_rate": "patient recognition rate",
     "within_distance": "distance within",
     "test_size": "test images",
     "gain_p": "p",
