@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo phantoms bench test lint lock clean
+.PHONY: help demo phantoms studies bench test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,12 +25,29 @@ demo: $(INSTALLED) ## run the two demonstration studies and say where their repo
 	snakemake --cores all
 	@python -m heteroscope.summary planted benign
 
-PHANTOMS := $(foreach truth,homogeneous benign planted,$(foreach seed,1 2 3 4 5,$(truth)-$(seed)))
+PHANTOMS := $(foreach truth,planted homogeneous,$(addprefix $(truth)-,$(shell seq 20))) $(addprefix benign-,$(shell seq 5))
 
-phantoms: $(INSTALLED) ## fifteen further phantoms, five seeds of each truth; their verdicts in docs/phantoms.md (half an hour)
-	snakemake --cores all --configfile config/studies/phantoms.yaml
-	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on fifteen further phantoms" \
-	    --made-by "make phantoms"
+phantoms: $(INSTALLED) ## verdicts on 45 phantoms of known truth, counted in docs/phantoms.md (half an hour on two idle cores)
+	snakemake tables --cores all --configfile config/studies/phantoms.yaml
+	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on phantoms" --made-by "make phantoms"
+
+# $(call study,file,networks): the studies of a file in config/studies; WEIGHTS=random needs no network to fetch them from
+comma := ,
+study = snakemake --cores all --configfile config/studies/$(1).yaml --config data_root="$(DATA)" \
+    $(if $(WEIGHTS),backbones='{$(foreach name,$(2),$(name): {weights: $(WEIGHTS)}$(comma))}')
+
+studies: $(INSTALLED) ## the real studies, in docs/studies.md (an hour on two cores); DATA=folder of odir5k and nih-cxr, WEIGHTS=random without a network
+	@[ -d "$(DATA)/odir5k" ] && [ -d "$(DATA)/nih-cxr" ] || \
+	    { echo 'make studies DATA=FOLDER: name the folder that holds odir5k and nih-cxr' >&2; exit 2; }
+	start=$$SECONDS; \
+	$(call study,cataract-published,efficientnet-b0); \
+	$(call study,cataract,efficientnet-b0); \
+	$(call study,pneumonia,efficientnet-b0); \
+	if [ -d "$(DATA)/nih-sample" ]; then $(call study,cardiomegaly-published,efficientnet-b0); fi; \
+	$(call study,cataract-factors,efficientnet-b0 efficientnet-b0-flat); \
+	python -m heteroscope.studies --factors config/studies/cataract-factors.yaml --page docs/studies.md \
+	    --configs $(addprefix config/studies/,cataract-published.yaml cataract.yaml pneumonia.yaml cardiomegaly-published.yaml) \
+	    --seconds $$((SECONDS - start)) --made-by "make studies DATA=…$(if $(WEIGHTS), WEIGHTS=$(WEIGHTS))"
 
 bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/results.md (over half an hour; ONLY=embed,heads: these rows)
 	python -m benchmarks $(if $(ONLY),--only $(ONLY))

@@ -88,3 +88,34 @@ rule cluster:
         " --assignments {output.assignments:q} --distances {output.distances:q} --quality {output.quality:q}"
         " --figures {params.figures:q}"
         " 2>&1 | tee {log:q}"
+
+
+rule stability:
+    input:
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
+        split="results/split/{dataset}/{split}.parquet",
+        assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
+    output:
+        stability="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/stability.json",
+    log:
+        "results/logs/stability/{dataset}/{backbone}/{split}/{augmentation}/{clustering}.log",
+    benchmark:
+        "results/benchmarks/stability/{dataset}/{backbone}/{split}/{augmentation}/{clustering}.tsv"
+    conda:
+        "../envs/base.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(6000),
+        runtime=120,
+    params:
+        spec=entry("clusterings", "clustering"),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.stability"),
+    shell:
+        "python -m heteroscope.stages.stability {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --assignments {input.assignments:q} --spec {params.spec:q} --stability {output.stability:q}"
+        " 2>&1 | tee {log:q}"

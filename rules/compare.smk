@@ -32,6 +32,27 @@ rule compare:
             subcategory="{study}",
             labels={"result": "attributes table"},
         ),
+        curve=report(
+            "results/compare/{study}/curve.csv",
+            caption="../workflow/heteroscope/report/captions/curve.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "curve table"},
+        ),
+        metrics=report(
+            "results/compare/{study}/metrics.csv",
+            caption="../workflow/heteroscope/report/captions/metrics.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "metrics table"},
+        ),
+        confusion=report(
+            "results/compare/{study}/confusion.csv",
+            caption="../workflow/heteroscope/report/captions/confusion.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "confusion table"},
+        ),
         other_formats=expand(
             "results/compare/{{study}}/{table}.{ending}",
             table=TABLES,
@@ -65,6 +86,13 @@ rule compare:
             subcategory="{study}",
             labels={"result": "power figure"},
         ),
+        curve_figure=report(
+            "results/compare/{study}/curve.png",
+            caption="../workflow/heteroscope/report/captions/curve.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "curve figure"},
+        ),
         transfer_figure=report(
             "results/compare/{study}/transfer.png",
             caption="../workflow/heteroscope/report/captions/transfer.rst",
@@ -78,6 +106,13 @@ rule compare:
             category="Comparison",
             subcategory="{study}",
             labels={"result": "baseline figure"},
+        ),
+        confusion_figure=report(
+            "results/compare/{study}/confusion.png",
+            caption="../workflow/heteroscope/report/captions/confusion.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "confusion figure"},
         ),
     log:
         "results/logs/compare/{study}.log",

@@ -4,7 +4,7 @@ rule report:
         tables=expand("results/compare/{{study}}/{table}.csv", table=TABLES),
         drawn=expand(
             "results/compare/{{study}}/{figure}.png",
-            figure=["retraining", "gain", "power", "transfer", "baseline"],
+            figure=["retraining", "gain", "power", "curve", "transfer", "baseline", "confusion"],
         ),
         figures=of(layout.figures_of),
         dataset=of(layout.dataset_tables),

@@ -101,3 +101,36 @@ rule labels:
         " --label-sets {input.label_sets:q}"
         " --head {params.head:q} --controls {params.controls:q} --labels {output.labels:q}"
         " 2>&1 | tee {log:q}"
+
+
+rule gaussian:
+    input:
+        embeddings=untracked(layout.embeddings_of),
+        embedding_digests=digests_of(layout.embeddings_of),
+        views=untracked(layout.views_of),
+        view_digests=digests_of(layout.views_of),
+        split="results/split/{dataset}/{split}.parquet",
+    output:
+        gaussian="results/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/gaussian.h5",
+    log:
+        "results/logs/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/gaussian.log",
+    benchmark:
+        "results/benchmarks/retrain/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/{head}/{controls}/gaussian.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: layout.config.threads
+    resources:
+        mem_mb=memory(6000),
+        runtime=60,
+    params:
+        clustering=entry("clusterings", "clustering"),
+        head=entry("heads", "head"),
+        controls=entry("controls", "controls"),
+        threads=threads_flag,
+        code=code_digest("heteroscope.stages.gaussian"),
+    shell:
+        "python -m heteroscope.stages.gaussian {params.threads}"
+        " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
+        " --clustering {params.clustering:q} --head {params.head:q} --controls {params.controls:q}"
+        " --gaussian {output.gaussian:q}"
+        " 2>&1 | tee {log:q}"

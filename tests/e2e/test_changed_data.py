@@ -20,7 +20,9 @@ PATIENTS = 40
 IMAGES = 2 * PATIENTS
 EMBEDDING = {"engine": 1, "embed": 1}
 INCREMENT = {"dataset": 1, "pixels": 1} | EMBEDDING
-EVERYTHING = INCREMENT | {"split": 1, "train": 1, "cluster": 1, "retrain": 2, "labels": 1, "compare": 1, "report": 1}
+STUDY = {"train": 1, "curve": 1, "retrain": 2, "labels": 1, "gaussian": 1, "compare": 1, "report": 1}
+BEHIND = {"cluster": 1, "stability": 1} | STUDY
+EVERYTHING = INCREMENT | {"split": 1} | BEHIND
 PIXELS = "dataset/toy/square-32/pixels.h5"
 EMBEDDINGS = "embed/toy/small-cnn/embeddings.h5"
 VIEWS = "embed/toy/small-cnn/holdout/turned/views.h5"
@@ -156,7 +158,7 @@ def test_a_run_on_what_stands_ends_in_the_tables_of_a_run_from_scratch(
     assert counts(tmp_path / "scratch", EMBEDDINGS) == (IMAGES, 0)
     assert rows(folder, EMBEDDINGS) == rows(tmp_path / "scratch", EMBEDDINGS)
     tables = sorted(path for path in (folder / "results/compare/tiny").iterdir() if path.suffix in {".csv", ".json"})
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         assert table.read_bytes() == (tmp_path / "scratch/results/compare/tiny" / table.name).read_bytes(), table.name
 
@@ -167,8 +169,7 @@ def test_another_backbone_is_added_to_what_stands(
     config["backbones"]["other"] = config["backbones"]["small-cnn"] | {"seed": 1}
     config["studies"]["tiny"]["backbones"] = ["small-cnn", "other"]
     added = {"weights": 1} | EMBEDDING
-    behind = {"train": 1, "cluster": 1, "retrain": 2, "labels": 1, "compare": 1, "report": 1}
-    assert planned(folder, config) == added | behind
+    assert planned(folder, config) == added | BEHIND
     assert ran(folder, config, "embeddings") == added
     assert counts(folder, "embed/toy/other/embeddings.h5") == (IMAGES, 0)
 

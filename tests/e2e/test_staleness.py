@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STUDY = {"train": 1, "retrain": 2, "labels": 1, "compare": 1, "report": 1}
+STUDY = {"train": 1, "curve": 1, "retrain": 2, "labels": 1, "gaussian": 1, "compare": 1, "report": 1}
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ import pytest
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.gaussian import GaussianRuns, write_gaussian
 from heteroscope.evaluation.label_sets import LabelSets, write_label_sets
+from heteroscope.evaluation.metrics import METRICS
 from heteroscope.evaluation.runs import (
     LABEL_ARRAYS,
     ArmRuns,
@@ -64,12 +66,14 @@ def analysis() -> Analysis:
         distances=pd.DataFrame(pairs, columns=["cluster", "other", "distance"]),
         test=test.assign(fold=0),
         baseline=_probabilities(generator, (SEEDS,), label, 1.5),
+        curve=_curve(),
         arms={
             "cluster": [runs(c, 1, 0.6 + 0.3 * c) for c in range(K)],
             "size": [runs(c, REPEATS, 1.2) for c in range(K)],
             "balanced": [runs(c, REPEATS, 1.0) for c in range(K)],
         },
         labels=_labels(generator, test["cluster"].to_numpy()),
+        gaussian=[_gaussian()],
         class_names=["normal", "disease"],
         summary={
             "weights": "trained (sha256 0123abcd)",
@@ -102,6 +106,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
     write_table(predictions, folder / "predictions.parquet")
     write_table(analysis.assignments, folder / "assignments.parquet")
     write_table(analysis.distances, folder / "distances.csv")
+    write_table(analysis.curve, folder / "curve.parquet")
     write_json(analysis.summary, folder / "metrics.json")
     write_json({"approximate": analysis.approximate} if analysis.approximate else {}, folder / "quality.json")
     for arm, runs in analysis.arms.items():
@@ -109,6 +114,8 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
             write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
     assert analysis.labels is not None
     _write_label_arm(folder, analysis.labels, test)
+    for fold in analysis.gaussian:
+        write_gaussian(folder / "gaussian.h5", fold)
     return {
         "backbone": analysis.backbone,
         "clustering": analysis.clustering,
@@ -121,7 +128,9 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
             {
                 "predictions": str(folder / "predictions.parquet"),
                 "metrics": str(folder / "metrics.json"),
+                "curve": str(folder / "curve.parquet"),
                 "labels": str(folder / "labels.h5"),
+                "gaussian": str(folder / "gaussian.h5"),
                 "runs": [
                     {arm: str(folder / f"cluster-{c}/{arm}.h5") for arm in analysis.arms} for c in range(analysis.k)
                 ],
@@ -164,12 +173,36 @@ def _rows(part: str, cluster: list[int], label: list[int]) -> pd.DataFrame:
     )
 
 
+def _curve() -> pd.DataFrame:
+    """Ten random subsets of a quarter and of half of the training images, and all of them."""
+    generator = np.random.default_rng(8)
+    sets = [(share, repeat) for share in (0.25, 0.5) for repeat in range(1, 11)] + [(1.0, 0)]
+    rows = [(share, repeat, seed, round(share * TRAIN)) for share, repeat in sets for seed in range(SEEDS)]
+    frame = pd.DataFrame(rows, columns=["share", "repeat", "seed", "training_images"])
+    level = 0.8 + 0.1 * frame["share"]
+    return frame.assign(
+        training_rows=frame["training_images"],
+        **{name: level + generator.normal(0, 0.02, len(frame)) for name in METRICS},
+    )
+
+
 def _probabilities(
     generator: np.random.Generator, shape: tuple[int, ...], label: np.ndarray, skill: float
 ) -> np.ndarray:
     score = generator.normal(size=(*shape, len(label))) + skill * (2 * label - 1)
     positive = 1 / (1 + np.exp(-score))
     return np.stack([1 - positive, positive], axis=-1).astype(np.float32)
+
+
+def _gaussian() -> GaussianRuns:
+    """Row 0 and the draws; the observed spread is the largest but three, and one data set could not be clustered."""
+    generator = np.random.default_rng(11)
+    metric = {name: generator.uniform(0.6, 0.9, size=(1 + REPEATS, K)) for name in METRICS}
+    for values in metric.values():
+        values[5] = np.nan
+    size = np.tile([45, 35, 10], (1 + REPEATS, 1))
+    eligible = np.tile([True, True, False], (1 + REPEATS, 1))
+    return GaussianRuns(metric, size, np.stack([size // 2, size - size // 2], axis=2), eligible)
 
 
 def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:
@@ -183,6 +216,7 @@ def _labels(generator: np.random.Generator, cluster: np.ndarray) -> LabelArm:
         own_loss=own,
         pooled_correct=generator.uniform(0.6, 0.9, size=rows),
         own_correct=generator.uniform(0.6, 0.9, size=rows),
+        own_accuracy=np.where(np.arange(K) < 2, np.linspace(0.6, 0.9, K * (1 + DRAWS)).reshape(-1, K), np.nan),
         compared=np.tile(cluster < 2, (1 + DRAWS, 1)),
         cluster=cluster,
     )

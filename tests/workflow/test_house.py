@@ -28,8 +28,9 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
-    demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster", "labels"}
-    expected = dict.fromkeys(demo | {"compare", "report"}, 2) | {"weights": 1, "retrain": 4}
+    demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster"}
+    demo |= {"stability", "curve", "labels", "gaussian", "compare", "report"}
+    expected = dict.fromkeys(demo, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
 
@@ -44,9 +45,22 @@ def test_the_demo_runs_where_no_config_file_is_named(snakemake: Callable, tmp_pa
 def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
     tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
     tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
-    once = dict.fromkeys(["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster"], 1)
-    each = dict.fromkeys(["train", "redraw", "labels", "compare", "report"], 2)
+    once = dict.fromkeys(
+        ["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster", "stability"], 1
+    )
+    each = dict.fromkeys(["train", "curve", "redraw", "labels", "gaussian", "compare", "report"], 2)
     assert planned(tmp_path, tiny) == once | each | {"retrain": 4}
+
+
+def test_data_sets_are_drawn_only_where_the_controls_list_them(
+    planned: Callable, tmp_path: Path, tiny: dict[str, Any]
+) -> None:
+    tiny["controls"]["few"]["arms"] = ["size", "balanced"]
+    jobs = planned(tmp_path, tiny)
+    assert (jobs["retrain"], jobs["compare"]) == (2, 1)
+    assert not {"redraw", "labels", "gaussian"} & set(jobs)
+    tiny["controls"]["few"]["arms"] = ["size", "balanced", "gaussian"]
+    assert planned(tmp_path, tiny) == jobs | {"gaussian": 1}
 
 
 def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
@@ -60,7 +74,8 @@ def test_a_job_per_cluster_and_fold_and_part_of_a_fusion(
     tiny["studies"] = {"folded": tiny["studies"]["tiny"] | fused | {"split": "cv", "augmentation": "turned"}}
     jobs = planned(tmp_path, tiny)
     assert (jobs["split"], jobs["weights"], jobs["engine"], jobs["embed"], jobs["views"]) == (5, 2, 2, 2, 2)
-    assert (jobs["train"], jobs["cluster"], jobs["retrain"], jobs["redraw"], jobs["labels"]) == (4, 1, 12, 1, 4)
+    assert (jobs["cluster"], jobs["stability"], jobs["redraw"]) == (1, 1, 1)
+    assert (jobs["train"], jobs["curve"], jobs["retrain"], jobs["labels"], jobs["gaussian"]) == (4, 4, 12, 4, 4)
 
 
 def test_the_local_profile_takes_effect(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:

@@ -37,10 +37,13 @@ LOADED = {
     "engine": NETWORK,
     "embed": NETWORK,
     "train": HEADS,
+    "curve": HEADS,
     "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "statsmodels", "umap"},
+    "stability": {"scipy", "scipy.stats", "sklearn"},
     "retrain": HEADS,
     "redraw": {"scipy", "scipy.stats", "sklearn", "statsmodels"},
     "labels": HEADS,
+    "gaussian": HEADS | {"sklearn", "statsmodels"},
     "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},
     "report": set(),
 }

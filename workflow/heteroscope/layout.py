@@ -319,6 +319,7 @@ class Layout:
             "assignments": str(cluster / "assignments.parquet"),
             "distances": str(cluster / "distances.csv"),
             "quality": str(cluster / "quality.json"),
+            "stability": str(cluster / "stability.json"),
             "figures": {name: str(cluster / f"{name}.png") for name in FIGURES_OF_CLUSTERING},
             "label_sets": self.label_sets(*axes, spec.head, spec.controls) if labelled else None,
             "folds": [self._fold(spec, backbone, clustering, fold) for fold in self.config.folds(spec.split)],
@@ -329,10 +330,13 @@ class Layout:
         axes = f"{spec.dataset}/{backbone}/{fold}/{spec.augmentation}"
         train = f"results/train/{axes}/{spec.head}"
         retrain = f"results/retrain/{axes}/{clustering}/{spec.head}/{spec.controls}"
+        arms = self.config.controls[spec.controls].arms
         return {
             "predictions": f"{train}/predictions.parquet",
             "metrics": f"{train}/metrics.json",
-            "labels": f"{retrain}/labels.h5" if "labels" in self.config.controls[spec.controls].arms else None,
+            "curve": f"{train}/curve.parquet",
+            "labels": f"{retrain}/labels.h5" if "labels" in arms else None,
+            "gaussian": f"{retrain}/gaussian.h5" if "gaussian" in arms else None,
             "runs": [
                 {arm: f"{retrain}/cluster-{c}/{arm}.h5" for arm in ("cluster", "size", "balanced")}
                 for c in range(self.config.clusterings[clustering].k)

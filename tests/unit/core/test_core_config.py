@@ -155,7 +155,7 @@ def test_every_configuration_of_the_project_is_sound(path: Path) -> None:
         (("heads", "linear", "learning_rate"), float("inf"), "heads.linear.learning_rate: inf"),
         (("heads", "linear", "learning_rate"), float("nan"), "heads.linear.learning_rate: nan"),
         (("controls", "demo", "arms"), ["size", "size", "balanced"], "controls.demo.arms: named twice: size"),
-        (("controls", "demo", "arms"), ["siz"], "controls.demo.arms.0: 'siz': input should be 'size', 'balanced' or"),
+        (("controls", "demo", "arms"), ["siz"], "controls.demo.arms.0: 'siz': input should be 'size', 'balanced', "),
         (("controls", "demo", "seed"), -1, "controls.demo.seed: -1: input should be greater than or equal to 0"),
         ((*STUDY, "level"), 0.9, "studies.planted.level: 0.9: input should be less than 0.5"),
         ((*STUDY, "backbones"), [], "studies.planted.backbones: []"),

@@ -313,18 +313,19 @@ def test_analyses_are_backbones_by_clusterings(layout: Layout) -> None:
 
 def test_a_study_without_the_label_arm_waits_for_no_labels(layout: Layout) -> None:
     [entry] = layout.analyses("two")
-    assert entry["label_sets"] is entry["folds"][0]["labels"] is None
-    assert not any("labels" in path for path in layout.compared_files("two"))
+    assert entry["label_sets"] is entry["folds"][0]["labels"] is entry["folds"][0]["gaussian"] is None
+    assert not any("label" in path or "gaussian" in path for path in layout.compared_files("two"))
 
 
 def test_what_a_comparison_waits_for(layout: Layout) -> None:
     files = layout.compared_files("one")
     assert len(files) == len(set(files))
     for entry in layout.analyses("one"):
-        for name in ("assignments", "distances", "quality", "label_sets"):
-            assert entry[name] in files
+        assert {entry[name] for name in ("assignments", "distances", "quality", "stability", "label_sets")} <= set(
+            files
+        )
         for fold in entry["folds"]:
-            assert {fold["predictions"], fold["metrics"], fold["labels"]} <= set(files)
+            assert {fold[name] for name in ("predictions", "metrics", "curve", "labels", "gaussian")} <= set(files)
             for runs in fold["runs"]:
                 assert set(runs.values()) <= set(files)
     assert all(path.startswith("results/") for path in files), "an id stands among the files"
@@ -339,7 +340,7 @@ def test_studies_share_what_does_not_differ(layout: Layout) -> None:
         {path for path in shared.compared_files(name) if "retrain" not in path} for name in ("two", "three")
     )
     assert first == second
-    assert len(first) == 3 + 2 * 2
+    assert len(first) == 4 + 2 * 3
 
 
 def test_the_context_holds_what_the_study_names(layout: Layout) -> None:

@@ -227,7 +227,7 @@ def test_the_document_holds_power_and_both_rules(
 
 # -------------------------------------------------------------------------------------- paragraph
 
-PUBLISHED = {"metric": "auc", "T": 0.01, "p_size": 0.0123, "p_balanced": 0.4}
+PUBLISHED = {"metric": "auc", "T": 0.01, "p_size": 0.0123, "p_balanced": 0.4, "draws_gaussian": 0}
 
 
 def say(

@@ -26,6 +26,7 @@ from heteroscope.evaluation.comparison import (
     transfer_table,
 )
 from heteroscope.evaluation.label_sets import label_arm, read_label_sets, write_label_sets
+from heteroscope.evaluation.performance import confusion_table
 from heteroscope.evaluation.runs import InteractionTest, read_arm, read_labels
 from heteroscope.store import write_table
 
@@ -154,6 +155,33 @@ def test_the_baseline_by_cluster(analysis: Analysis, label: np.ndarray, metric: 
         np.testing.assert_allclose(table.loc[name, metric], np.mean(seeds))
         np.testing.assert_allclose(table.loc[name, f"{metric}_sd"], np.std(seeds, ddof=1))
         assert table.loc[name, "test_disease"] == label[members].sum()
+
+
+def test_the_baseline_has_intervals_and_patients(analysis: Analysis, label: np.ndarray) -> None:
+    table = baseline_table(analysis, "f1").set_index("cluster")
+    group, cluster = analysis.test["group"].to_numpy(), analysis.test["cluster"].to_numpy()
+    for name in ("all", "0", "1"):
+        members = np.full(60, True) if name == "all" else cluster == int(name)
+        patients = np.unique(group[members])
+        assert table.loc[name, "patients"] == len(patients)
+        shares = [
+            np.mean([(one[rows].argmax(axis=1) == label[rows]).mean() for one in analysis.baseline])
+            for rows in (members & (group == patient) for patient in patients)
+        ]
+        np.testing.assert_allclose(table.loc[name, "recognition_rate"], np.mean(shares))
+        for metric in (*SHOWN, "recognition_rate"):
+            low, high = table.loc[name, [f"{metric}_low", f"{metric}_high"]]
+            assert low <= table.loc[name, metric] <= high, (name, metric)
+
+
+def test_confusions_are_mean_counts_over_seeds(analysis: Analysis, label: np.ndarray) -> None:
+    table = confusion_table(analysis)
+    for row in table.to_dict("records"):
+        truth, called = (analysis.class_names.index(row[name]) for name in ("class", "predicted"))
+        counts = [((one.argmax(axis=1) == called) & (label == truth)).sum() for one in analysis.baseline]
+        np.testing.assert_allclose(row["images"], np.mean(counts))
+        np.testing.assert_allclose(row["share"], np.mean(counts) / 30)
+    assert table.groupby("class")["images"].sum().to_dict() == {"normal": 30, "disease": 30}
 
 
 def test_a_cluster_without_test_images_has_an_empty_row(analysis: Analysis) -> None:
@@ -374,6 +402,11 @@ def test_a_summary_of_the_baseline(analysis: Analysis, label: np.ndarray) -> Non
     assert (found["model"], found["weights"], found["seeds"]) == ("resnet18", "random", 2)
     assert (found["precision"], found["agreement"], found["engine"]) == ("bfloat16", "0.9995", "")
     assert found["rows"] == {"train": 0, "validation": 0, "test": 60}
+    assert found["test_patients"] == 30
+    undefined = found["metrics"].pop("patient_accuracy")
+    assert np.isnan(list(undefined.values())).all(), "every patient of this world has an image of each class"
+    for values in found["metrics"].values():
+        assert values["low"] <= values["mean"] <= values["high"]
     single = summary(samples, analysis.baseline[:1], Head())
-    assert single["metrics"]["auc"]["sd"] is None
+    assert np.isnan(single["metrics"]["auc"]["sd"])
     assert not single["optimistic"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
+from scipy.stats import multivariate_t
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -204,6 +205,64 @@ def test_slopes_that_change_between_far_clusters_are_no_curvature() -> None:
     coordinates[:, 0] += 12 * cluster
     rule = fit_shared_rule(coordinates, cluster, label, np.arange(2000), seed=0, kind="quadratic")
     assert np.abs(rule.probability[:, 1] - truth).mean() > 0.15
+
+
+def heavy_world(n: int = 2500, d: int = 12, seed: int = 8) -> tuple[np.ndarray, ...]:
+    """Two classes under a multivariate t of four degrees of freedom; near and far images are the clusters."""
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, 2, n)
+    radius = np.sqrt(4 / generator.chisquare(4, size=(n, 1)))
+    shift = np.zeros(d)
+    shift[:3] = 0.6
+    coordinates = radius * generator.normal(size=(n, d)) + np.outer(2 * label - 1, shift)
+    truth = expit(sum(
+        side * multivariate_t(loc=side * shift, shape=np.eye(d), df=4).logpdf(coordinates) for side in (1, -1)
+    ))  # fmt: skip
+    return coordinates, (radius[:, 0] > 1.1).astype(int), label, np.arange(n), truth
+
+
+def test_heavy_tails_are_met_by_the_saturating_rule() -> None:
+    *world, truth = heavy_world()
+    linear, quadratic = (fit_shared_rule(*world, seed=0, kind=kind) for kind in ("linear", "quadratic"))
+    assert quadratic.saturating
+    assert not quadratic.is_linear
+    assert linear.is_linear
+    missed = [np.abs(rule.probability[:, 1] - truth).mean() for rule in (linear, quadratic)]
+    assert missed[1] < 0.6 * missed[0]
+    # how much a step in the rule's direction tells in far images beside near ones, as the truth has it
+    spread = [[np.ptp(np.quantile(p[world[1] == c], [0.1, 0.9])) for c in (0, 1)]
+              for p in (truth, linear.probability[:, 1], quadratic.probability[:, 1])]  # fmt: skip
+    far_to_near = [far / near for near, far in spread]
+    assert abs(far_to_near[2] - far_to_near[0]) < 0.5 * abs(far_to_near[1] - far_to_near[0])
+
+
+def test_directions_do_not_depend_on_distances() -> None:
+    generator = np.random.default_rng(9)
+    coordinates = generator.normal(size=(50, 4))
+    coordinates = np.vstack([coordinates, -coordinates])  # centred, whatever the lengths
+    lengths = np.tile(generator.uniform(0.2, 5, 50), 2)[:, None]
+    found = [
+        label_rule._slope_columns(points, label_rule.Shape(saturating=True))
+        for points in (coordinates, lengths * coordinates)
+    ]
+    unit = coordinates / np.linalg.norm(coordinates, axis=1, keepdims=True)
+    for columns in found:
+        size = np.linalg.norm(columns, axis=1)
+        np.testing.assert_allclose(size, size[0])
+        np.testing.assert_allclose(columns / size[:, None], unit, atol=1e-9)
+
+
+def test_rules_turned_between_clusters_are_no_saturation() -> None:
+    generator = np.random.default_rng(10)
+    cluster = generator.integers(0, 2, 2000)
+    coordinates = generator.normal(size=(2000, 8))
+    truth = expit(2.5 * coordinates[np.arange(2000), 1 + cluster])
+    label = (generator.random(2000) < truth).astype(int)
+    coordinates[:, 0] += 6 * cluster
+    rule = fit_shared_rule(coordinates, cluster, label, np.arange(2000), seed=0, kind="quadratic")
+    own = [np.corrcoef(rule.slope_logit[cluster == c, 1], coordinates[cluster == c, 1 + c])[0, 1] for c in (0, 1)]
+    other = [np.corrcoef(rule.slope_logit[cluster == c, 1], coordinates[cluster == c, 2 - c])[0, 1] for c in (0, 1)]
+    assert max(abs(np.subtract(own, other))) < 0.25, "the shared rule tells the clusters' own rules apart"
 
 
 # ------------------------------------------------------------------------------------- rotation

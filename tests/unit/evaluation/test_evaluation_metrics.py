@@ -94,8 +94,8 @@ def test_an_absent_class_leaves_undefined_what_needs_it() -> None:
 def test_nothing_called_positive_scores_zero() -> None:
     probability = np.tile([0.9, 0.1], (10, 1))
     label = np.arange(10) % 2
-    assert metrics.precision(probability, label) == metrics.f1(probability, label) == 0
-    assert metrics.specificity(probability, label) == 1
+    assert metrics.METRICS["precision"](probability, label) == metrics.METRICS["f1"](probability, label) == 0
+    assert metrics.METRICS["specificity"](probability, label) == 1
 
 
 def test_log_losses_are_those_of_scikit_learn_and_clipped() -> None:

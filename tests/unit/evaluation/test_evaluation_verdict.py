@@ -21,9 +21,9 @@ from heteroscope.evaluation.verdict import (
     detectable_gap,
     gains,
     label_test,
+    leaked_images,
     not_assessable,
     power_table,
-    sensitivity,
 )
 
 
@@ -94,7 +94,9 @@ def test_gains_by_brute_force() -> None:
     pooled, own = generator.random((2, 1 + draws, n))
     own[:, cluster == 2] = np.nan
     eligible[:, 2] = False
-    runs = LabelRuns(pooled, own, pooled, own, eligible[:, cluster], cluster)
+    accuracy = np.full((1 + draws, k), np.nan)
+    runs = LabelRuns(pooled, own, pooled, own, accuracy, eligible[:, cluster], cluster)
+    np.testing.assert_array_equal(runs.eligible, eligible)
     expected = []
     for draw in range(1 + draws):
         kept = [pooled[draw, i] - own[draw, i] for i in range(n) if eligible[draw, cluster[i]]]
@@ -134,7 +136,7 @@ def test_without_an_eligible_cluster_nothing_is_defined(analysis: Analysis) -> N
     assert test is not None
     assert test.images == test.patients == 0
     assert np.isnan([test.gain, test.p, test.accuracy_gain, test.pooled_accuracy, *test.interval]).all()
-    assert decide(context(), test)[0] == "not assessable"
+    assert decide(context(), "net", test)[0] == "not assessable"
 
 
 def test_the_nonlinear_p_is_that_of_the_quadratic_draws(analysis: Analysis) -> None:
@@ -147,7 +149,7 @@ def test_the_nonlinear_p_is_that_of_the_quadratic_draws(analysis: Analysis) -> N
     )
     assert found is not None
     assert (found.p, found.p_nonlinear) == (1 / 40, 13 / 40)
-    assert decide(context(), found)[0] == "nonlinear rule"
+    assert decide(context(), "net", found)[0] == "nonlinear rule"
     alone = label_test(replace(analysis, labels=replace(analysis.labels, quadratic=None)), seed=0, level=0.05)
     assert alone is not None
     assert alone.p_nonlinear == alone.p
@@ -237,61 +239,61 @@ def test_the_detectable_gap_by_hand(power: list[float], expected: float | None) 
     ],
 )
 def test_every_decision(changes: dict[str, object], verdict: str, reason: str) -> None:
-    found, said = decide(context(), outcome(**changes))
+    found, said = decide(context(), "net", outcome(**changes))
     assert found == verdict
     assert re.search(reason, said), said
 
 
 def test_the_level_is_the_studys() -> None:
     few = {"draws": np.zeros(399), "nonlinear_draws": np.zeros(399)}
-    assert decide(context(level=0.01), outcome(p=0.02, **few))[0] == "undecided"
+    assert decide(context(level=0.01), "net", outcome(p=0.02, **few))[0] == "undecided"
     assert (
-        decide(context(level=0.01), outcome(p=0.01, draws=np.zeros(98), nonlinear_draws=np.zeros(399)))[0]
+        decide(context(level=0.01), "net", outcome(p=0.01, draws=np.zeros(98), nonlinear_draws=np.zeros(399)))[0]
         == "not assessable"
     )
 
 
 def test_a_study_without_the_label_arm_cannot_tell() -> None:
-    assert decide(context(), None) == ("not assessable", "the study leaves out the arm `labels`, which alone can tell")
+    assert decide(context(), "net", None) == (
+        "not assessable",
+        "the study leaves out the arm `labels`, which alone can tell",
+    )
 
 
 def test_a_backbone_trained_on_the_training_set_cannot_tell() -> None:
     def tuned(share: str) -> config.Backbone:
         return backbone(weights="trained", finetune=config.Finetune(share=share))
 
-    assert decide(context(backbones={"net": tuned("backbone")}), outcome(p=0.01))[0] == "different"
-    verdict, reason = decide(context(backbones={"net": tuned("train")}), outcome(p=0.01))
+    assert decide(context(backbones={"net": tuned("backbone")}), "net", outcome(p=0.01))[0] == "different"
+    verdict, reason = decide(context(backbones={"net": tuned("train")}), "net", outcome(p=0.01))
     assert verdict == "not assessable"
     assert "trained on the images" in reason
     parts = {"net": backbone(), "tuned": tuned("train")}
     assert not_assessable(context(backbones=parts, primary="net+tuned"), "net+tuned", outcome()) is not None
     # a backbone of a sensitivity analysis does not touch the primary one
     assert not_assessable(context(backbones=parts), "net", outcome()) is None
-    leaky = decide(context(backbones={"net": tuned("backbone")}), outcome(p=0.01), leaked=3)
+    leaky = decide(context(backbones={"net": tuned("backbone")}), "net", outcome(p=0.01), leaked=3)
     assert leaky == ("not assessable", "the backbone was trained on patients or copies of 3 of the study's images")
 
 
-def test_sensitivity_is_adjusted_over_all_but_the_primary() -> None:
-    tests = {
-        ("a", "k4"): outcome(p=0.001),
-        ("a", "k6"): outcome(p=0.01, eligible=[0, 2, 3]),
-        ("b", "k4"): outcome(p=0.04),
-        ("b", "k6"): outcome(p=0.03),
-        ("c", "k4"): None,
-        ("c", "k6"): outcome(p=0.5, eligible=[1]),  # one cluster cannot be compared
-        ("d", "k4"): outcome(p=0.01),  # trained on T: it cannot tell
-    }
-    nets = {name: backbone() for name in "abc"}
-    nets["d"] = backbone(weights="trained", finetune=config.Finetune(share="train"))
-    found = sensitivity(context(backbones=nets), tests, ("a", "k4"))
-    assert [(row["backbone"], row["clustering"]) for row in found] == [
-        ("a", "k6"),
-        ("b", "k4"),
-        ("b", "k6"),
-    ]
-    np.testing.assert_allclose([row["p_holm"] for row in found], [0.03, 0.06, 0.06])
-    assert found[0]["compared_clusters"] == 3
-    assert sensitivity(context(backbones=nets), {("a", "k4"): outcome()}, ("a", "k4")) == []
+def test_an_analysis_is_decided_by_its_own_backbone() -> None:
+    nets = {"net": backbone(), "tuned": backbone(weights="trained", finetune=config.Finetune(share="train"))}
+    study = context(backbones=nets)
+    assert decide(study, "net", outcome(p=0.01))[0] == "different"
+    assert decide(study, "tuned", outcome(p=0.01))[0] == "not assessable"
+
+
+def test_images_that_a_backbone_has_seen_are_counted() -> None:
+    nets = {"net": backbone(), "tuned": backbone(weights="trained", finetune=config.Finetune())}
+    split = pd.DataFrame(
+        {
+            "part": ["backbone", "backbone", "train", "test", "test", "validation"],
+            "group": ["p1", "p2", "p1", "p1", "p3", "p4"],
+            "content": ["a", "b", "c", "d", "b", "e"],
+        }
+    )
+    study = context(backbones=nets)
+    assert [leaked_images(study, name, split) for name in ("net", "tuned", "net+tuned")] == [0, 3, 3]
 
 
 def test_clusters_that_gain(analysis: Analysis) -> None:

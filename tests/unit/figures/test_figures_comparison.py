@@ -195,6 +195,14 @@ def test_baseline_stands_at_the_values_of_each_cluster(analysis):
     assert [name.get_text() for name in axis.get_xticklabels()] == ["0\nn = 33", "1\nn = 25", "2\nn = 2"]
 
 
+def test_baseline_draws_the_intervals_of_its_table(analysis):
+    table = baseline_table(analysis, "accuracy")
+    axis = draw_baseline(table, "accuracy").axes[0]
+    (lines,) = [lines for lines in axis.collections if lines.get_gid() == "intervals"]
+    ends = np.array(lines.get_segments())[..., 1]
+    np.testing.assert_allclose(ends, table.loc[table["cluster"] != "all", ["accuracy_low", "accuracy_high"]])
+
+
 def test_figures_survive_clusters_without_test_images_and_controls_without_draws(analysis, controls, tmp_path):
     test = analysis.test.assign(cluster=analysis.test["cluster"].replace(2, 1))
     arms = {

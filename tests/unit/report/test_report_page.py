@@ -18,7 +18,7 @@ import pytest
 from heteroscope import config, provenance, report
 from heteroscope.data.quality import REASONS
 from heteroscope.errors import StoreError
-from heteroscope.evaluation import account, comparison
+from heteroscope.evaluation import account, comparison, performance
 from heteroscope.evaluation.verdict import label_test
 from heteroscope.figures import comparison as figures
 from heteroscope.figures.style import save_figure
@@ -72,8 +72,11 @@ class Study:
         self.tables = {
             "clusters": pd.concat([comparison.cluster_table(a, controls, metric) for a in analyses]),
             "baseline": pd.concat([comparison.baseline_table(a, metric) for a in analyses]),
+            "metrics": performance.metrics_table(analyses[0]),
+            "confusion": performance.confusion_table(analyses[0]),
             "transfer": pd.concat([comparison.transfer_table(a, metric) for a in analyses]),
             "attributes": self.attributes,
+            "curve": comparison.curve_table(analyses[0], metric),
         }
         for name, table in self.tables.items():
             write_table(table, folder / f"compare/{name}.csv")
@@ -82,7 +85,16 @@ class Study:
         write_json(self.document, folder / "compare/verdict.json")
         test = label_test(analysis, seed=0, level=0.05)
         save_figure(figures.draw_gain(test, self.document["verdict"], 0.05), folder / "compare/gain.png")
-        for name in ("retraining", "power", "transfer", "baseline", "split", *FIGURES_OF_CLUSTERING):
+        for name in (
+            "retraining",
+            "power",
+            "curve",
+            "transfer",
+            "baseline",
+            "confusion",
+            "split",
+            *FIGURES_OF_CLUSTERING,
+        ):
             (folder / f"compare/{name}.png").write_bytes(PNG)
         self._write_dataset(analysis)
         self.plan = [
@@ -181,7 +193,7 @@ def test_page_makes_no_request(raw, page):
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
     pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
-    assert len(pictures) == 5 + 1 + len(FIGURES_OF_CLUSTERING)
+    assert len(pictures) == 7 + 1 + len(FIGURES_OF_CLUSTERING)
     content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
     assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
     assert all(len(alt) > 30 for alt in pictures)
@@ -275,7 +287,7 @@ def test_what_it_stands_on_names_weights_seeds_and_configuration(study, page):
 
 def test_every_arm_is_explained_and_an_unused_one_is_marked(study, raw, page):
     assert "(left out)" not in page.text
-    for arm in ("cluster", "size", "balanced", "labels"):
+    for arm in ("cluster", "size", "balanced", "labels", "gaussian"):
         assert f"<code>{arm}</code>" in raw
 
 
@@ -317,8 +329,8 @@ def test_template_and_captions_stand_in_the_package():
     folder = Path(report.__file__).parent
     assert (folder / "template.html.j2").is_file()
     captions = {path.stem for path in (folder / "captions").glob("*.rst")}
-    tables = {"clusters", "baseline", "transfer", "attributes", "verdict", "retraining", "gain", "power", "split"}
-    assert captions == tables | set(FIGURES_OF_CLUSTERING)
+    tables = {"clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion", "verdict"}
+    assert captions == tables | {"retraining", "gain", "power", "split", *FIGURES_OF_CLUSTERING}
     assert set(words.FIGURES_OF_CLUSTERING) == set(FIGURES_OF_CLUSTERING)
 
 

@@ -90,6 +90,22 @@ def test_orders_differ_between_repeats_and_depend_on_the_repeat_alone() -> None:
     np.testing.assert_array_equal(orders[0], patient_places(moved, repeat=1))
 
 
+def test_views_go_with_their_image_and_weigh_nothing() -> None:
+    """Copies of the first images alone, as in the published protocol."""
+    plain = world([[0, 0]] * 20 + [[1]] * 30)
+    twice, _ = with_views(plain, np.zeros(len(plain), dtype=int))
+    kept = (twice.view == 0) | (twice.label == 0) & np.isin(twice.group, ["a1", "a2", "a3"])
+    columns = ("features", "image_id", "view", "part", "label", "group")
+    copied = replace(twice, **{name: getattr(twice, name)[kept] for name in columns})
+    train = copied.rows("train")
+    place = dict(zip(plain.image_id[plain.rows("train")], patient_places(plain, repeat=3), strict=True))
+    expected = [place[name] for name in copied.image_id[train]]
+    np.testing.assert_array_equal(patient_places(copied, repeat=3), expected)
+    for subset in nested_subsets(copied):
+        inside = np.isin(copied.image_id[train], copied.image_id[subset.rows])
+        assert train[inside].tolist() == subset.rows.tolist()
+
+
 def test_a_size_without_enough_images_or_without_a_class_is_left_out() -> None:
     def shares(samples: Samples) -> list[float]:
         return sorted({subset.share for subset in nested_subsets(samples)})
@@ -99,6 +115,7 @@ def test_a_size_without_enough_images_or_without_a_class_is_left_out() -> None:
     rare = world([[0]] * 320 + [[1]] * 3)
     assert shares(rare) == [1 / 4, 1 / 2], "the first of three is in at a sixth"
     assert shares(world([[0]] * 8 + [[1]] * 8)) == []
+    assert shares(world([[0]] * 9 + [[1]] * 9)) == [1 / 2], "the fifth of nine lies on the border, and is in"
     three = world([[0]] * 160 + [[1]] * 160 + [[2]] * 6)
     assert shares(three) == [1 / 8, 1 / 4, 1 / 2]
     for subset in nested_subsets(three):

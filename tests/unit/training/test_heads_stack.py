@@ -43,6 +43,10 @@ def train(
 SPEC = Head(learning_rate=0.2, batch_size=7, epochs=25, patience=2, monitor="loss", seeds=1)
 
 
+def stack_bytes(groups: int, members: int, outputs: int = 1) -> int:
+    return groups * (heads.TENSORS_A_HEAD * members * outputs + SPEC.batch_size) * 4 * (D + 1)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_stack_equals_separate_trainings(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     features, first = data(classes)
@@ -57,7 +61,9 @@ def test_a_stack_equals_separate_trainings(classes: int, monkeypatch: pytest.Mon
             np.testing.assert_allclose(whole.weight[g, m], alone.weight[0, 0], atol=1e-5)
             assert whole.best_epoch[g, m] == alone.best_epoch[0, 0]
             np.testing.assert_allclose(whole.history[:, g, m], alone.history[:, 0, 0], atol=1e-5)
-    monkeypatch.setattr(heads, "STACK_BYTES", 2 * heads.TENSORS_A_HEAD * 4 * 3 * max(classes * (classes > 2), 1) * 7)
+    monkeypatch.setitem(
+        heads.STACK_BYTES, "cpu", stack_bytes(groups=1, members=2, outputs=max(classes * (classes > 2), 1))
+    )
     chunked = train(features, labels, groups, SPEC, classes)
     np.testing.assert_allclose(chunked.weight, whole.weight, atol=1e-5)
     np.testing.assert_array_equal(chunked.best_epoch, whole.best_epoch)
@@ -77,7 +83,7 @@ def test_each_group_may_have_selection_rows_of_its_own(members: int, monkeypatch
         alone = train_heads(features, labels, [group], selection=selection[g], **options)
         np.testing.assert_array_equal(whole.best_epoch[g], alone.best_epoch[0])
         np.testing.assert_allclose(whole.weight[g], alone.weight[0], atol=1e-5)
-    monkeypatch.setattr(heads, "STACK_BYTES", 2 * heads.TENSORS_A_HEAD * 4 * members * 7)
+    monkeypatch.setitem(heads.STACK_BYTES, "cpu", stack_bytes(groups=2, members=members))
     chunked = train_heads(features, labels, groups, selection=selection, **options)
     np.testing.assert_array_equal(chunked.best_epoch, whole.best_epoch)
 
@@ -245,4 +251,4 @@ def test_the_optimizer_lives_where_the_weights_are_trained() -> None:
     ones = torch.from_numpy(heads._with_ones(features))
     stack = HeadStack(ones, torch.from_numpy(labels[None]), groups_of([20]), SELECTION, SPEC, 1).to("meta")
     stack.on_fit_start()
-    assert stack.weight.device.type == stack.optimizer.mean.device.type == "meta"
+    assert stack.weight.device.type == stack.optimizer.runs[0].device.type == "meta"

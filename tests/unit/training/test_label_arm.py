@@ -56,6 +56,9 @@ def test_the_first_row_is_the_observation() -> None:
     probability = own.probabilities(samples.features[test[inside]])[:, 0]
     expected = np.mean([-np.log(seed[np.arange(inside.sum()), label[inside]]) for seed in probability], axis=0)
     np.testing.assert_allclose(runs.own_loss[0, inside], expected, atol=1e-5)
+    everywhere = own.probabilities(samples.features[test])[:, 0, :, 1] > 0.5
+    np.testing.assert_allclose(runs.own_accuracy[0, 1], (everywhere == label).mean())
+    assert runs.own_accuracy[0, 1] != runs.own_correct[0, inside].mean()
     np.testing.assert_array_equal(runs.cluster, cluster[test])
     assert runs.compared.all()
 
@@ -109,7 +112,9 @@ def test_clusters_that_can_never_be_compared_have_no_own_head() -> None:
     assert lost.sum() == 4
     assert np.isnan(runs.own_loss[:, lost]).all()
     assert np.isnan(runs.own_correct[:, lost]).all()
+    assert np.isnan(runs.own_accuracy[:, 2]).all()
     assert np.isfinite(runs.own_loss[:, ~lost]).all()
+    assert np.isfinite(runs.own_accuracy[:, :2]).all()
     assert np.isfinite(runs.pooled_loss).all()
     assert (runs.compared == ~lost).all()
     assert runs.clusters == [0, 1]

@@ -58,16 +58,19 @@ class Head(Closed):
     seeds: Positive = Field(5, description="trainings a draw; metrics are their means")
 
 
-Arm = Literal["size", "balanced", "labels"]
+Arm = Literal["size", "balanced", "labels", "gaussian"]
 
 
 class Controls(Closed):
     """The random arms that the clusters are compared with."""
 
     arms: Annotated[list[Arm], AfterValidator(distinct)] = Field(
-        default=["size", "balanced", "labels"], description="which controls are run; the verdict needs `labels`"
+        default=["size", "balanced", "labels", "gaussian"],
+        description="which controls are run; the verdict needs `labels`",
     )
-    repeats: Positive = Field(200, description="random partitions of the arms size and balanced")
+    repeats: Positive = Field(
+        200, description="random partitions of the arms size and balanced, and data sets of gaussian"
+    )
     draws: Positive = Field(399, description="redrawn label sets of the arm labels")
     power: Annotated[int, Field(ge=0)] = Field(
         40,
@@ -85,7 +88,8 @@ class Controls(Closed):
     def _complete(cls, arms: list[Arm]) -> list[Arm]:
         if missing := {"size", "balanced"} - set(arms):
             raise ValueError(
-                f"{', '.join(sorted(missing))}: every cluster's job runs this arm; list it (labels is optional)"
+                f"{', '.join(sorted(missing))}: every cluster's job runs this arm; list it (labels and gaussian are"
+                " optional)"
             )
         return arms
 

@@ -11,7 +11,9 @@ import pandas as pd
 from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.by_eye import called_by_eye
 from heteroscope.evaluation.comparison import published_comparison
+from heteroscope.evaluation.curve import curve_document, curve_sentence
 from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
 
 FEW_TEST_IMAGES = 100
@@ -32,6 +34,7 @@ def verdict_document(
     test = tests[primary]
     verdict, reason = decide(context, test, leaked=_leaked(context, split))
     published = published_comparison(analysis, context.controls, study.metric)
+    published["called_by_eye"] = called_by_eye(analysis, study.metric)
     warnings = warnings_of(context, analysis, split)
     return {
         "study": context.id,
@@ -46,6 +49,7 @@ def verdict_document(
         "interaction": asdict(analysis.labels.interaction) if analysis.labels else None,
         "clusters_that_gain": [] if verdict == "not assessable" else clusters_that_gain(analysis, study.level),
         "published_comparison": published,
+        "curve": curve_document(analysis.curve, study.metric),
         "sensitivity": sensitivity(context, tests, primary),
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
@@ -223,6 +227,7 @@ def paragraph(
             named = ", ".join(map(str, gaining))
             clusters = "cluster" if len(gaining) == 1 else "clusters"
             sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")
+    sentences.append(curve_sentence(analysis.curve, context.study.metric))
     sentences.append(_published_sentence(published))
     if (correlate := _correlate(attributes, context.study.level)) is not None:
         sentences.append(correlate)
@@ -291,9 +296,15 @@ def _published_sentence(published: dict[str, Any]) -> str:
         return (
             "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
         )
+    gaussian = ""
+    if published["draws_gaussian"]:
+        gaussian = (
+            "; against whole data sets in which each class is one Gaussian cloud, clustered and trained alike,"
+            f" {_p(published['p_gaussian'])}"
+        )
     return (
         f"As description only: spread of the retrained models' {published['metric']} against random sets of the same"
-        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}."
+        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}{gaussian}."
         " Compact clusters may differ from random sets in any collection, and clusters with rules of their own may not."
     )
 

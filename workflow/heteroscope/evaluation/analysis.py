@@ -13,6 +13,8 @@ from heteroscope.config import Controls
 from heteroscope.errors import StoreError
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.baseline import probabilities_of
+from heteroscope.evaluation.curve import merge_folds
+from heteroscope.evaluation.gaussian import GaussianRuns, read_gaussian
 from heteroscope.evaluation.label_sets import label_arm, read_label_sets
 from heteroscope.evaluation.runs import ArmRuns, LabelArm, join_arms, join_labels, read_arm, read_labels
 from heteroscope.store import read_json, read_table
@@ -30,8 +32,10 @@ class Analysis:
         distances: cluster, other, distance.
         test: the test rows of `assignments`, in the order of all predictions, and each one's `fold` (from 0).
         baseline: (seeds, test rows, classes) probabilities of the pooled head.
+        curve: its metrics on nested random subsets (see `training.curve.training_curve`).
         arms: arm → one `ArmRuns` a cluster.
         labels: the label arm, or None where the study leaves it out.
+        gaussian: the arm of data sets drawn from one Gaussian a class, one a fold; empty where the study leaves it out.
         class_names: the negative class first.
         summary: the baseline's metrics.json, of the first fold: what all folds have in common is read from it.
         approximate: what of the clustering was done in blocks because of the data's size, in words.
@@ -44,8 +48,10 @@ class Analysis:
     distances: pd.DataFrame
     test: pd.DataFrame
     baseline: np.ndarray
+    curve: pd.DataFrame
     arms: dict[str, list[ArmRuns]]
     labels: LabelArm | None
+    gaussian: list[GaussianRuns]
     class_names: list[str]
     summary: dict[str, Any]
     approximate: list[str]
@@ -92,8 +98,10 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
         distances=read_table(Path(files["distances"])),
         test=_test_rows(assignments, shown, files),
         baseline=np.concatenate([probabilities_of(table) for table in predictions], axis=1),
+        curve=merge_folds([read_table(Path(fold["curve"])) for fold in folds]),
         arms={arm: _read_arms(folds, shown, arm) for arm in ("cluster", *CONTROL_ARMS)},
         labels=_read_label_arm(files, shown),
+        gaussian=[read_gaussian(Path(fold["gaussian"])) for fold in folds if fold["gaussian"]],
         class_names=[
             name.removeprefix("probability_") for name in predictions[0].columns if name.startswith("probability_")
         ],

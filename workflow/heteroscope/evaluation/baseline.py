@@ -9,9 +9,11 @@ import pandas as pd
 
 from heteroscope.config import Head
 from heteroscope.embedding.samples import Samples
-from heteroscope.evaluation import metrics
+from heteroscope.evaluation.intervals import BOOTSTRAPS
+from heteroscope.evaluation.scores import score_table, study_scores
 
 EMBEDDING = ("model", "weights", "engine", "precision", "agreement")  # what is told of the embedding
+INTERVALS = f"95 %, percentiles of {BOOTSTRAPS} bootstraps of patients, conditional on the trained heads"
 
 
 def prediction_table(samples: Samples, probability: np.ndarray) -> pd.DataFrame:
@@ -49,16 +51,14 @@ def history_table(history: np.ndarray, best_epoch: np.ndarray, monitor: str) -> 
 
 
 def summary(samples: Samples, probability: np.ndarray, head: Head) -> dict[str, Any]:
-    """Every metric's mean and standard deviation over seeds on the test set, and what they stand on."""
-    label = samples.label[samples.rows("test")]
-    values = {name: metric(probability, label) for name, metric in metrics.METRICS.items()}
-    parts = {part: int((samples.part == part).sum()) for part in ("train", "validation", "test")}
+    """Every metric of the study on the test set (see `scores.study_scores`), and what it stands on."""
+    test = samples.rows("test")
+    scores = score_table(probability, samples.label[test], samples.group[test], samples.class_names)
     return {
-        "metrics": {
-            name: {"mean": value.mean(), "sd": value.std(ddof=1) if len(value) > 1 else None}
-            for name, value in values.items()
-        },
-        "rows": parts,
+        "metrics": study_scores(scores),
+        "intervals": INTERVALS,
+        "rows": {part: int((samples.part == part).sum()) for part in ("train", "validation", "test")},
+        "test_patients": len(np.unique(samples.group[test])),
         "seeds": len(probability),
         "selection": head.selection,
         "optimistic": head.selection == "test",

@@ -10,10 +10,13 @@ import pandas as pd
 from heteroscope.config import Controls
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
-from heteroscope.evaluation.runs import LabelRuns
+from heteroscope.evaluation.curve import SIZES, points
+from heteroscope.evaluation.runs import LabelArm, LabelRuns
+from heteroscope.evaluation.scores import ESTIMATES, PATIENT_METRICS, score_table, study_scores
 from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
 
 FEW_IMAGES = 10
+FEWEST_FOR_RHO = 5  # compared clusters from which on a p of the rank correlation means something
 
 
 def cluster_table(analysis: Analysis, controls: Controls, metric: str) -> pd.DataFrame:
@@ -37,7 +40,7 @@ def cluster_table(analysis: Analysis, controls: Controls, metric: str) -> pd.Dat
             table[name] = values
     for name, values in label_gains(analysis).items():
         table[name] = values
-    return table.assign(**_provenance(analysis))
+    return table.assign(**provenance_of(analysis))
 
 
 def _with_published(metric: str) -> list[str]:
@@ -71,8 +74,7 @@ def label_gains(analysis: Analysis) -> dict[str, np.ndarray]:
     empty = np.full(analysis.k, np.nan)
     if analysis.labels is None:
         return {"gain": empty, "gain_p": empty, "gain_p_holm": empty}
-    rules = [runs for runs in (analysis.labels.linear, analysis.labels.quadratic) if runs is not None]
-    gains = [_gains_by_cluster(runs, analysis.k) for runs in rules]
+    gains = [_gains_by_cluster(runs, analysis.k) for runs in _runs_by_rule(analysis.labels)]
     p = np.array([np.max([permutation_p(gain[0, c], gain[1:, c]) for gain in gains]) for c in range(analysis.k)])
     return {"gain": gains[0][0], "gain_p": p, "gain_p_holm": holm(p)}
 
@@ -88,9 +90,11 @@ def _gains_by_cluster(runs: LabelRuns, k: int) -> np.ndarray:
 def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:
     """The pooled head on the whole test set and on the test members of each cluster (the published Tables 1 and 2).
 
-    The metrics are the published ones and the study's own.
+    The metrics are the published ones, the study's own and those of patients, of whom a cluster's row sees the images
+    in it alone. Beside each stand its spread over seeds and its 95 % interval over patients.
     """
     cluster, label = analysis.test["cluster"].to_numpy(), analysis.test["label"].to_numpy()
+    group = analysis.test["group"].to_numpy()
     rows = []
     for name, members in [
         ("all", np.ones(len(label), dtype=bool)),
@@ -99,14 +103,38 @@ def baseline_table(analysis: Analysis, metric: str) -> pd.DataFrame:
         row: dict[str, Any] = {"backbone": analysis.backbone, "clustering": analysis.clustering, "cluster": name}
         row["test_size"] = int(members.sum())
         row |= {f"test_{c}": int((label[members] == i).sum()) for i, c in enumerate(analysis.class_names)}
-        for shown in _with_published(metric):
-            defined = members.any()
-            values = (
-                metrics.METRICS[shown](analysis.baseline[:, members], label[members]) if defined else np.array([np.nan])
-            )
-            row[shown], row[f"{shown}_sd"] = values.mean(), _spread(values, axis=0)
-        rows.append(row)
-    return pd.DataFrame(rows).assign(**_provenance(analysis))
+        row["patients"] = len(np.unique(group[members]))
+        rows.append(row | _scores(analysis, members, [*_with_published(metric), *PATIENT_METRICS]))
+    return pd.DataFrame(rows).assign(**provenance_of(analysis))
+
+
+def _scores(analysis: Analysis, members: np.ndarray, shown: list[str]) -> dict[str, float]:
+    """The pooled head's scores on some test images (n,) bool: a metric's mean under its name, then `{metric}_sd` …"""
+    found: dict[str, dict[str, float]] = {}
+    if members.any():
+        test = analysis.test[members]
+        label, group = test["label"].to_numpy(), test["group"].to_numpy()
+        found = study_scores(score_table(analysis.baseline[:, members], label, group, analysis.class_names))
+    row: dict[str, float] = {}
+    for metric in shown:
+        score = found.get(metric, dict.fromkeys(ESTIMATES, np.nan))
+        row |= {metric: score["mean"]} | {f"{metric}_{name}": score[name] for name in ESTIMATES[1:]}
+    return row
+
+
+def curve_table(analysis: Analysis, metric: str) -> pd.DataFrame:
+    """The pooled head by training size, a row a size: mean, spread and quartiles over random subsets (means of seeds).
+
+    The metrics are the published ones and the study's own.
+    """
+    shown = {name: points(analysis.curve, name) for name in _with_published(metric)}
+    table = shown[metric][["share", "subsets", *SIZES]]
+    for name, values in shown.items():
+        table = table.assign(
+            **{name: values["mean"], **{f"{name}_{column}": values[column] for column in ("sd", "q25", "q75")}}
+        )
+    table.insert(0, "backbone", analysis.backbone)
+    return table.assign(**provenance_of(analysis))
 
 
 def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
@@ -120,13 +148,14 @@ def transfer_table(analysis: Analysis, metric: str) -> pd.DataFrame:
             value = metrics.METRICS[metric](runs.probability[0][:, members], label[members]).mean() if n else np.nan
             rows.append({"model": i, "tested_on": j, "images": n, "few": n < FEW_IMAGES, metric: value})
     axes = {"backbone": analysis.backbone, "clustering": analysis.clustering}
-    return pd.DataFrame([axes | row for row in rows]).assign(**_provenance(analysis))
+    return pd.DataFrame([axes | row for row in rows]).assign(**provenance_of(analysis))
 
 
 def published_comparison(analysis: Analysis, controls: Controls, metric: str) -> dict[str, Any]:
-    """T over the compared clusters against both controls, and ρ of distances: description, never the verdict.
+    """T over the compared clusters against its controls, and ρ of distances: description, never the verdict.
 
-    In every draw, parts with too few training rows of a class are left out as clusters are.
+    In every draw, parts with too few training rows of a class are left out as clusters are. Against data sets of one
+    Gaussian a class, T is that of the observed images in the reduced space.
     """
     eligible = analysis.eligible(controls)
     observed = _omnibus(analysis, "cluster", metric, eligible, controls)[0]
@@ -135,7 +164,15 @@ def published_comparison(analysis: Analysis, controls: Controls, metric: str) ->
         draws = _omnibus(analysis, arm, metric, eligible, controls)
         result[f"p_{arm}"] = permutation_p(observed, draws)
         result[f"draws_{arm}"] = int(np.isfinite(draws).sum())
-    return result | {"distance_rho": _distance_correlation(analysis, metric, eligible)}
+    # every fold is clustered anew in every data set: its clusters are those of no other fold, but T is a number
+    spreads = (
+        np.mean([fold.omnibus(metric) for fold in analysis.gaussian], axis=0) if analysis.gaussian else np.empty(0)
+    )
+    result["p_gaussian"] = permutation_p(spreads[0], spreads[1:]) if len(spreads) else float("nan")
+    result["draws_gaussian"] = int(np.isfinite(spreads[1:]).sum())
+    value = analysis.metric_of_draws(metric, "cluster")[0]
+    result["distance_rho"] = _distance_correlation(_pairs(analysis), value, eligible)
+    return result | _distance_test(analysis)
 
 
 def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, controls: Controls) -> np.ndarray:
@@ -146,12 +183,41 @@ def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, co
     return np.where(np.isfinite(values).sum(axis=1) >= 2, omnibus(values, sizes), np.nan)
 
 
-def _distance_correlation(analysis: Analysis, metric: str, eligible: np.ndarray) -> float:
-    value = analysis.metric_of_draws(metric, "cluster")[0]
-    pairs = analysis.distances.query("cluster < other")
-    pairs = pairs[eligible[pairs["cluster"]] & eligible[pairs["other"]]]
-    gap = np.abs(value[pairs["cluster"].to_numpy()] - value[pairs["other"].to_numpy()])
-    return spearman(pairs["distance"].to_numpy(), gap)
+def _distance_test(analysis: Analysis) -> dict[str, float]:
+    """ρ of the accuracies of the clusters' own heads, and how often redrawn labels give one as large.
+
+    One-sided: clusters that lie further apart would have heads that differ more. The p is the larger one of the linear
+    and the quadratic rule. NaN with fewer than `FEWEST_FOR_RHO` compared clusters: the ranks of six pairs or fewer
+    take few orders, and any of them comes by chance.
+    """
+    if analysis.labels is None or analysis.labels.linear.eligible[0].sum() < FEWEST_FOR_RHO:
+        return {"distance_rho_accuracy": float("nan"), "distance_p": float("nan")}
+    pairs = _pairs(analysis)
+    rhos = [
+        np.array([_distance_correlation(pairs, *one) for one in zip(runs.own_accuracy, compared, strict=True)])
+        for runs in _runs_by_rule(analysis.labels)
+        for compared in [runs.eligible]
+    ]
+    return {
+        "distance_rho_accuracy": float(rhos[0][0]),
+        "distance_p": float(np.max([permutation_p(rho[0], rho[1:]) for rho in rhos])),
+    }
+
+
+def _pairs(analysis: Analysis) -> pd.DataFrame:
+    return analysis.distances.query("cluster < other")
+
+
+def _distance_correlation(pairs: pd.DataFrame, value: np.ndarray, eligible: np.ndarray) -> float:
+    """ρ of centroid distances and |m̄(c) − m̄(c′)| over pairs of compared clusters."""
+    first, second = pairs["cluster"].to_numpy(), pairs["other"].to_numpy()
+    both = eligible[first] & eligible[second]
+    return spearman(pairs["distance"].to_numpy()[both], np.abs(value[first] - value[second])[both])
+
+
+def _runs_by_rule(labels: LabelArm) -> list[LabelRuns]:
+    """Draws from the linear rule, and from the quadratic one where it is another."""
+    return [runs for runs in (labels.linear, labels.quadratic) if runs is not None]
 
 
 def _spread(values: np.ndarray, *, axis: int) -> np.ndarray:
@@ -161,7 +227,7 @@ def _spread(values: np.ndarray, *, axis: int) -> np.ndarray:
     return spread
 
 
-def _provenance(analysis: Analysis) -> dict[str, Any]:
-    """Columns that mark every row with what it stands on."""
+def provenance_of(analysis: Analysis) -> dict[str, Any]:
+    """Columns that mark every row with what its analysis stands on."""
     summary = analysis.summary
     return {"weights": summary["weights"], "selection": summary["selection"], "optimistic": summary["optimistic"]}

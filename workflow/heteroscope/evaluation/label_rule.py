@@ -5,9 +5,12 @@ labels. The rule is a ridge-logistic regression on the reduced embedding and the
 penalty and the temperature that calibrates it come from predictions cross-fitted by patient. New
 labels are drawn from it while images, patients, embeddings, split and clusters stay as they are.
 
-Two kinds are drawn from: `linear`, and `quadratic`, whose squares of the first components let one rule be
-curved. Products of components are left out on purpose: that of a component which tells the clusters apart
-with another one is a slope of each cluster's own by another name, and would explain any difference away.
+Two kinds are drawn from: `linear`, and `quadratic`, which may be curved in one of two ways. Squares of the first
+components let a rule turn back; a saturating rule looks at the direction of an image from the centre alone, as the
+best rule nearly does where embeddings have heavy tails: far images then tell less than a linear rule believes, and
+clusters of far images would seem to have slopes of their own. Products of components are left out on purpose: that of
+a component which tells the clusters apart with another one is a slope of each cluster's own by another name, and would
+explain any difference away.
 
 `rotated_probability` gives labels that the null hypothesis does not: rules that differ between the clusters
 by a known angle, by which the test's power is measured.
@@ -32,11 +35,31 @@ FOLDS = 5
 INTERCEPT_SCALE = 10.0  # widens the cluster columns, so that the penalty hardly touches the intercepts
 PREVALENCE_PRIOR = 0.5  # images added to every class of a cluster, so that no prevalence is 0 or 1
 QUADRATIC_COMPONENTS = 10
-CURVATURES = (0.3, 1.0)  # weights of the squares beside the linear terms; 0 is the linear rule
+CURVATURES = (0.3, 1.0)  # weights of the squares beside the linear terms
 CALIBRATION_BINS = 10
 TINY = 1e-12
 
 RuleKind = Literal["linear", "quadratic"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rule's slope belongs to.
+
+    Attributes:
+        curvature: weight of the squares of the first components beside the linear terms; 0 without them.
+        saturating: the linear terms are of every image's direction from the centre, whatever its distance.
+    """
+
+    curvature: float = 0.0
+    saturating: bool = False
+
+
+LINEAR = Shape()
+SHAPES: dict[RuleKind, tuple[Shape, ...]] = {
+    "linear": (LINEAR,),
+    "quadratic": (LINEAR, *(Shape(curvature=weight) for weight in CURVATURES), Shape(saturating=True)),
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +70,9 @@ class SharedRule:
         probability: (n, C) of each original image, calibrated; the mean of a cluster is its prevalence.
         slope_logit: (n, C) the calibrated logit without the clusters' intercepts, centred in every cluster.
         penalty: the chosen C of scikit-learn's logistic regression.
-        curvature: the chosen weight of the squares; 0 for a linear rule, and for a quadratic one that would
-            predict no better.
+        curvature: the chosen weight of the squares; 0 without them.
+        saturating: whether the rule looks at directions alone. A quadratic rule that would predict no better is
+            linear: neither curved nor saturating.
         temperature: what cross-fitted logits were divided by.
         cross_fitted_auc: of the uncalibrated, cross-fitted predictions.
         cross_fitted_log_loss: of the calibrated, cross-fitted predictions.
@@ -60,11 +84,17 @@ class SharedRule:
     slope_logit: np.ndarray
     penalty: float
     curvature: float
+    saturating: bool
     temperature: float
     cross_fitted_auc: float
     cross_fitted_log_loss: float
     calibration_error: float
     calibration_noise: float
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is a linear rule, by its kind or by choice."""
+        return self.curvature == 0 and not self.saturating
 
     @property
     def summary(self) -> dict[str, float]:
@@ -93,7 +123,7 @@ def fit_shared_rule(
         label: (n,) int.
         group: (n,) patients; cross-fitting keeps them whole.
         seed: of the folds.
-        kind: linear, or with squares of the first components.
+        kind: linear, or of the shape (see `SHAPES`) whose cross-fitted log loss is the smallest.
 
     Raises:
         DataError: too few patients of a class to cross-fit.
@@ -101,25 +131,23 @@ def fit_shared_rule(
     classes = int(label.max()) + 1
     folds = _folds(label, group, seed)
     intercepts = INTERCEPT_SCALE * np.eye(int(cluster.max()) + 1)[cluster]
-    designs = {
-        curvature: np.hstack([_slope_columns(coordinates, curvature), intercepts])
-        for curvature in (0.0, *(CURVATURES if kind == "quadratic" else ()))
-    }
+    designs = {shape: np.hstack([_slope_columns(coordinates, shape), intercepts]) for shape in SHAPES[kind]}
     cross_fitted = {
-        (curvature, penalty): _cross_fit(design, label, folds, penalty, classes)
-        for curvature, design in designs.items()
+        (shape, penalty): _cross_fit(design, label, folds, penalty, classes)
+        for shape, design in designs.items()
         for penalty in PENALTIES
     }
-    curvature, penalty = min(cross_fitted, key=lambda choice: _log_loss(cross_fitted[choice], label))
-    chosen = cross_fitted[curvature, penalty]
+    shape, penalty = min(cross_fitted, key=lambda choice: _log_loss(cross_fitted[choice], label))
+    chosen = cross_fitted[shape, penalty]
     temperature = _temperature(chosen, label)
     predicted = softmax(chosen / temperature, axis=1)
-    logits = _logits(_fit(designs[curvature], label, penalty), designs[curvature], classes) / temperature
+    logits = _logits(_fit(designs[shape], label, penalty), designs[shape], classes) / temperature
     return SharedRule(
         probability=_with_prevalence(logits, cluster, label),
         slope_logit=_centred(logits, cluster),
         penalty=penalty,
-        curvature=curvature,
+        curvature=shape.curvature,
+        saturating=shape.saturating,
         temperature=temperature,
         cross_fitted_auc=float(metrics.auc(softmax(chosen, axis=1), label)),
         cross_fitted_log_loss=_log_loss(chosen / temperature, label),
@@ -154,7 +182,7 @@ def rotated_probability(
         degrees: between 0 and 180.
         generator: of the direction, one a class.
     """
-    columns = _slope_columns(coordinates, 0.0)
+    columns = _slope_columns(coordinates, LINEAR)
     logits = columns @ generator.normal(size=(columns.shape[1], rule.slope_logit.shape[1]))
     own, other = (_between_classes(_centred(values, cluster)) for values in (rule.slope_logit, logits))
     turned = np.empty_like(own)
@@ -225,15 +253,19 @@ def _draw(probability: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return np.asarray(np.minimum(drawn, probability.shape[1] - 1))
 
 
-def _slope_columns(coordinates: np.ndarray, curvature: float) -> np.ndarray:
-    """Coordinates in units of the first one's spread; then the squares of the first, times the curvature."""
+def _slope_columns(coordinates: np.ndarray, shape: Shape) -> np.ndarray:
+    """Coordinates in units of the first one's spread, or their directions; then the weighted squares of the first."""
     centred = coordinates - coordinates.mean(axis=0)
     spread = centred.std(axis=0).max()
     linear = np.asarray(centred / (spread if spread > 0 else 1.0), dtype=np.float64)
-    if curvature == 0:
+    if shape.saturating:
+        distance = np.linalg.norm(linear, axis=1, keepdims=True)
+        # scaled to the usual distance, so that penalties mean the same
+        linear = linear * (np.median(distance) / np.maximum(distance, TINY))
+    if shape.curvature == 0:
         return linear
     squares = linear[:, :QUADRATIC_COMPONENTS] ** 2
-    return np.hstack([linear, curvature * (squares - squares.mean(axis=0))])
+    return np.hstack([linear, shape.curvature * (squares - squares.mean(axis=0))])
 
 
 def _between_classes(logits: np.ndarray) -> np.ndarray:

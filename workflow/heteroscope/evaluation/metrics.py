@@ -3,7 +3,7 @@
 scikit-learn scores one model a call; a study scores thousands. Every function takes
 probabilities (..., n, C) and labels broadcastable to (..., n) and returns (...). The tests compare
 each with scikit-learn. Binary metrics are those of class 1; with more classes they are macro means
-over the classes, and AUC is one-vs-rest.
+over the classes, and AUC is one-vs-rest: NaN where one of the classes is absent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from scipy.stats import rankdata
 
 PUBLISHED = ("accuracy", "auc", "sensitivity", "specificity")
 LOG_LOSS_CLIP = 1e-7
+
+Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def correct(probability: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -53,7 +55,7 @@ def _auc_of(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 class Counts(NamedTuple):
-    """True and false positives and negatives of one class: (...) float each."""
+    """True and false positives and negatives, each class against the rest: (...) float each."""
 
     tp: np.ndarray
     fp: np.ndarray
@@ -61,36 +63,42 @@ class Counts(NamedTuple):
     tn: np.ndarray
 
 
-def _one_vs_rest(formula: Callable[[Counts], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A metric from the counts of a class; 0 / 0 is NaN."""
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part of a whole, elementwise; 0 / 0 is NaN."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(part / whole)
+
+
+# precision and F1 follow scikit-learn's convention: 0 where nothing was called positive
+FORMULAS: dict[str, Callable[[Counts], np.ndarray]] = {
+    "sensitivity": lambda n: ratio(n.tp, n.tp + n.fn),
+    "specificity": lambda n: ratio(n.tn, n.tn + n.fp),
+    "precision": lambda n: np.nan_to_num(ratio(n.tp, n.tp + n.fp)),
+    "recall": lambda n: ratio(n.tp, n.tp + n.fn),
+    "f1": lambda n: np.nan_to_num(ratio(2 * n.tp, 2 * n.tp + n.fp + n.fn)),
+}
+
+
+def _counts(probability: np.ndarray, label: np.ndarray, value: int) -> Counts:
+    predicted = probability.argmax(axis=-1)
+    is_it, said_it = np.broadcast_to(label, predicted.shape) == value, predicted == value
+    cells = (is_it & said_it, ~is_it & said_it, is_it & ~said_it, ~is_it & ~said_it)
+    return Counts(*(cell.sum(axis=-1).astype(np.float64) for cell in cells))
+
+
+def _of_study(formula: Callable[[Counts], np.ndarray]) -> Metric:
+    """A metric from counts: of class 1, or the mean over more than two classes."""
 
     def metric(probability: np.ndarray, label: np.ndarray) -> np.ndarray:
         classes = probability.shape[-1]
-        predicted = probability.argmax(axis=-1)
-        label = np.broadcast_to(label, predicted.shape)
-        values = []
-        for c in [1] if classes == 2 else range(classes):
-            is_c, said_c = label == c, predicted == c
-            cells = (is_c & said_c, ~is_c & said_c, is_c & ~said_c, ~is_c & ~said_c)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values.append(formula(Counts(*(cell.sum(axis=-1).astype(np.float64) for cell in cells))))
+        values = [formula(_counts(probability, label, c)) for c in ([1] if classes == 2 else range(classes))]
         return np.asarray(np.mean(values, axis=0))
 
     return metric
 
 
-sensitivity = _one_vs_rest(lambda n: n.tp / (n.tp + n.fn))
-specificity = _one_vs_rest(lambda n: n.tn / (n.tn + n.fp))
-# scikit-learn's convention: 0 where nothing was called positive
-precision = _one_vs_rest(lambda n: np.nan_to_num(n.tp / (n.tp + n.fp)))
-f1 = _one_vs_rest(lambda n: np.nan_to_num(2 * n.tp / (2 * n.tp + n.fp + n.fn)))
-
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "auc": auc,
-    "sensitivity": sensitivity,
-    "specificity": specificity,
-    "precision": precision,
-    "recall": sensitivity,
-    "f1": f1,
+    **{name: _of_study(formula) for name, formula in FORMULAS.items()},
 }

@@ -31,7 +31,7 @@ def draw_label_sets(samples: Samples, cluster: np.ndarray, controls: Controls) -
     linear = fit_shared_rule(coordinates, place, observed, group, seed=controls.seed)
     quadratic = fit_shared_rule(coordinates, place, observed, group, seed=controls.seed, kind="quadratic")
     sets = [observed]
-    for rule in [linear, quadratic] if quadratic.curvature else [linear]:
+    for rule in [linear] if quadratic.is_linear else [linear, quadratic]:
         # the same random numbers for both: they differ by their rules alone
         sets += _redrawn(rule, observed, group, controls)
     side = _sides(place, observed, controls.min_class)

@@ -12,7 +12,7 @@ import numpy as np
 from heteroscope.errors import StoreError
 from heteroscope.store import create_h5, open_h5, read_strings, write_strings
 
-LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "compared")
+LABEL_ARRAYS = ("pooled_loss", "own_loss", "pooled_correct", "own_correct", "own_accuracy", "compared")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class LabelRuns:
         pooled_loss, own_loss: (1 + draws, n) log loss of the pooled head and of the image's own
             cluster's head; NaN where that cluster can never be compared.
         pooled_correct, own_correct: (1 + draws, n) share of the seeds whose prediction is right.
+        own_accuracy: (1 + draws, k) of each cluster's own head on all test images; NaN as above.
         compared: (1 + draws, n) bool, whether the image's cluster is compared, in the image's fold.
         cluster: (n,) the test image's cluster.
     """
@@ -50,6 +51,7 @@ class LabelRuns:
     own_loss: np.ndarray
     pooled_correct: np.ndarray
     own_correct: np.ndarray
+    own_accuracy: np.ndarray
     compared: np.ndarray
     cluster: np.ndarray
 
@@ -57,6 +59,12 @@ class LabelRuns:
     def clusters(self) -> list[int]:
         """Clusters that are compared with the observed labels, in some fold."""
         return [int(number) for number in np.unique(self.cluster[self.compared[0]])]
+
+    @property
+    def eligible(self) -> np.ndarray:
+        """(1 + draws, k) bool, which clusters are compared in every fold."""
+        member = self.cluster[:, None] == np.arange(self.own_accuracy.shape[1])
+        return np.asarray(((self.compared @ member) == member.sum(axis=0)) & member.any(axis=0))
 
     def take(self, rows: Sequence[int] | slice) -> LabelRuns:
         """The same of some label sets."""
@@ -137,8 +145,13 @@ def join_arms(folds: Sequence[ArmRuns]) -> ArmRuns:
 
 def join_labels(folds: Sequence[LabelRuns]) -> LabelRuns:
     """The runs of all folds: each test image once, label set s of every fold together."""
-    joined = {name: np.concatenate([getattr(runs, name) for runs in folds], axis=1) for name in LABEL_ARRAYS}
-    return LabelRuns(**joined, cluster=np.concatenate([runs.cluster for runs in folds]))
+    by_image = [name for name in LABEL_ARRAYS if name != "own_accuracy"]
+    images = [len(runs.cluster) for runs in folds]
+    return LabelRuns(
+        **{name: np.concatenate([getattr(runs, name) for runs in folds], axis=1) for name in by_image},
+        own_accuracy=np.average([runs.own_accuracy for runs in folds], axis=0, weights=images),
+        cluster=np.concatenate([runs.cluster for runs in folds]),
+    )
 
 
 def write_arm(path: Path, runs: ArmRuns, *, cluster: int, arm: str, test_images: list[str]) -> None:

@@ -26,6 +26,7 @@ MOST_CLASSES = 4  # whose counts find room below a cluster
 DARK_SHARE = 0.6  # of the colour scale, beyond which white text is read better
 HIGHEST = 1.02  # upper end of an axis of metrics
 MOST_VALUES = 16  # clusters up to which a heat map can show its values
+LOW_POWER = 0.08  # below which an angle is written above its point
 METRIC_NAMES = {"auc": "AUC", "f1": "F1"}
 
 
@@ -224,7 +225,8 @@ def draw_power(test: LabelTest | None, level: float) -> Figure:
     axis.errorbar(points, power, yerr=[power - low, high - power], fmt="o-", color=PALETTE[0], markersize=6, capsize=3,
                   label="found (95 % interval)", gid="power")  # fmt: skip
     for point, share, degrees in zip(points, power, table["degrees"], strict=True):
-        axis.annotate(f"{degrees}°", (point, share), xytext=(5, -11), textcoords="offset points", fontsize=8)
+        place = (5, -11 if share > LOW_POWER else 5)  # not over the axis
+        axis.annotate(f"{degrees}°", (point, share), xytext=place, textcoords="offset points", fontsize=8)
     axis.axhline(POWER, color=INK, linewidth=1, linestyle="--", label=f"{POWER:.0%}", gid="wanted")
     axis.axhline(level, color=NEUTRAL, linewidth=1, linestyle=":", label=f"level {level:g}", gid="level")
     if test.detectable is not None:
@@ -300,7 +302,7 @@ def _transfer_note(few: np.ndarray) -> str:
 
 @styled
 def draw_baseline(table: pd.DataFrame, metric: str) -> Figure:
-    """The pooled head on each cluster's test images, with the whole test set as a line; bars are ± 1 sd over seeds.
+    """The pooled head on each cluster's test images, with the whole test set as a line; bars are 95 % intervals.
 
     Args:
         table: `comparison.baseline_table` of one backbone and clustering.
@@ -312,11 +314,9 @@ def draw_baseline(table: pd.DataFrame, metric: str) -> Figure:
     axis = figure.subplots()
     axis.axhline(whole[metric], color=NEUTRAL, linestyle="--", label=f"whole test set: {whole[metric]:.3f}"
                  f" (n = {whole['test_size']})", gid="whole")  # fmt: skip
-    spread = clusters[f"{metric}_sd"].fillna(0.0)
-    axis.errorbar(
-        clusters.index, clusters[metric], yerr=spread, fmt="o", color=PALETTE[0], markersize=7, capsize=3,
-        label="the cluster's test images (± 1 sd over seeds)",
-    )  # fmt: skip
+    axis.vlines(clusters.index, clusters[f"{metric}_low"], clusters[f"{metric}_high"], color=PALETTE[0],
+                label="95 % interval over patients", gid="intervals")  # fmt: skip
+    axis.plot(clusters.index, clusters[metric], "o", color=PALETTE[0], markersize=7, label="the cluster's test images")
     for place, value in clusters[metric].items():
         if np.isfinite(value):
             axis.annotate(f"{value:.3f}", (float(str(place)), value), xytext=(8, 0), textcoords="offset points",
@@ -334,5 +334,5 @@ def draw_baseline(table: pd.DataFrame, metric: str) -> Figure:
     axis.set_xlabel("cluster (n: test images)")
     axis.set_ylabel(metric_name(metric))
     axis.set_title("The head trained on all clusters, tested on each", pad=22)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, columnspacing=1.2)
     return figure

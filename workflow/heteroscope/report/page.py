@@ -17,7 +17,7 @@ from heteroscope.report import tables, words
 from heteroscope.store import read_json, read_table
 
 TEMPLATE = "template.html.j2"
-TABLES = ("clusters", "baseline", "transfer", "attributes")
+TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion")
 SENSITIVITY = ("backbone", "clustering", "gain", "p", "p_holm", "p_nonlinear", "accuracy_gain", "compared_clusters")
 LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "umap-learn", "numpy", "scipy",
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
@@ -71,6 +71,7 @@ def page_data(
         "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
         "data": _data_section(context, document, dataset, split_counts, split_figure),
         "analyses": [_analysis(entry, frames, context) for entry in _primary_first(plan, context)],
+        "averaging": words.MACRO if len(context.dataset.class_names) > 2 else None,
         "published": _published(document["published_comparison"]),
         "attributes": tables.plain_table(
             "How far each attribute goes with the clusters: 0 is not at all, 1 is completely. The p is from exchanging"
@@ -157,7 +158,10 @@ def _analysis(entry: dict[str, Any], frames: dict[str, pd.DataFrame], context: S
         "controls": tables.control_table(clusters, first),
         "other_controls": [tables.control_table(clusters, metric) for metric in others],
         "baseline": tables.baseline_table(baseline),
+        "metrics": tables.metrics_table(frames["metrics"], axes[0]),
+        "confusion": tables.confusion_table(frames["confusion"], axes[0]),
         "transfer": tables.transfer_table(transfer, context.study.metric),
+        "curve": tables.curve_table(frames["curve"], axes[0]),
     }
 
 

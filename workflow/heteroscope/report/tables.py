@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heteroscope.report.words import COLUMNS, REJECTIONS
+from heteroscope.report.words import AVERAGES, COLUMNS, INTERVAL, REJECTIONS
 
 Cell = dict[str, Any]
 Table = dict[str, Any]
@@ -35,6 +35,12 @@ def with_spread(value: float, spread: float, decimals: int = 3) -> str:
     if not np.isfinite(value) or not np.isfinite(spread):
         return number(float(value), decimals)
     return f"{value:.{decimals}f} ± {spread:.{decimals}f}"
+
+
+def score_cell(mean: float, sd: float, low: float, high: float) -> Cell:
+    """A score, its spread over seeds, and the ends of its interval; the latter only where there are any."""
+    interval = f" ({number(float(low), 3)} to {number(float(high), 3)})" if np.isfinite(low) else ""
+    return {"text": with_spread(mean, sd) + interval, "numeric": True, "muted": False}
 
 
 def cell(text: Any, *, decimals: int | None = None, muted: bool = False) -> Cell:
@@ -131,21 +137,75 @@ def baseline_table(baseline: pd.DataFrame) -> Table:
     """The pooled head on the whole test set and on each cluster's test images."""
     metrics = [name.removesuffix("_sd") for name in baseline.columns if name.endswith("_sd")]
     counts = [name for name in baseline.columns if name.startswith("test_") and name != "test_size"]
-    head = ["cluster", "all", *(name.removeprefix("test_") for name in counts)]
+    head = ["cluster", "all", *(name.removeprefix("test_") for name in counts), "patients"]
     rows = [
         [
             cell(str(row["cluster"])),
-            *(cell(row[name]) for name in ["test_size", *counts]),
-            *(_spread_cell(row, metric) for metric in metrics),
+            *(cell(row[name]) for name in ["test_size", *counts, "patients"]),
+            *(score_cell(row[name], *(row[f"{name}_{key}"] for key in ("sd", "low", "high"))) for name in metrics),
         ]
         for row in baseline.to_dict("records")
     ]
     return table(
         "The head trained on all training images, on the whole test set and on the test images of each cluster: mean ±"
-        " standard deviation over seeds.",
+        f" standard deviation over seeds, and {INTERVAL}. Patient accuracy: a patient is called by the mean"
+        " probability over the images; patients whose images differ in their label do not count. Patient recognition"
+        " rate: the mean over patients of the share of their images that is right.",
         [*head, *(COLUMNS.get(metric, metric) for metric in metrics)],
         rows,
-        groups=[("", 1), ("test images", 1 + len(counts)), ("", len(metrics))],
+        groups=[("", 1), ("test images", 1 + len(counts)), ("", 1 + len(metrics))],
+    )
+
+
+def metrics_table(metrics: pd.DataFrame, backbone: str) -> Table:
+    """The pooled head of one backbone, class by class and averaged over classes."""
+    frame = metrics[(metrics["backbone"] == backbone) & metrics["average"].isin([*AVERAGES, "class"])]
+    frame = frame[frame["metric"] != "recall"]  # sensitivity by another name
+    columns = list(dict.fromkeys(frame["metric"]))
+    lines: dict[str, dict[str, Cell]] = {}
+    for row in frame.to_dict("records"):
+        name = str(row["class"]) if row["average"] == "class" else AVERAGES[row["average"]]
+        lines.setdefault(name, {})[row["metric"]] = score_cell(*(row[key] for key in ("mean", "sd", "low", "high")))
+    order = sorted(lines, key=lambda name: name in AVERAGES.values())  # classes first
+    return table(
+        "The head trained on all training images, on the whole test set, each class against the rest: mean ± standard"
+        f" deviation over seeds, and {INTERVAL}.",
+        ["class", *(COLUMNS.get(metric, metric) for metric in columns)],
+        [[cell(name), *(lines[name][metric] for metric in columns)] for name in order],
+    )
+
+
+def confusion_table(confusion: pd.DataFrame, backbone: str) -> Table:
+    """What the pooled head of one backbone calls the test images of each class."""
+    frame = confusion[confusion["backbone"] == backbone]
+    names = list(dict.fromkeys(frame["class"]))
+    images = frame.set_index(["class", "predicted"])["images"]
+    return table(
+        "What the head trained on all training images calls the test images of each class: a row a class, images as a"
+        " mean over seeds.",
+        ["class", *(f"called {name}" for name in names)],
+        [[cell(str(name)), *(cell(float(images[name, called])) for called in names)] for name in names],
+    )
+
+
+def curve_table(curve: pd.DataFrame, backbone: str) -> Table:
+    """The pooled head of one backbone by training size."""
+    frame = curve[curve["backbone"] == backbone]
+    metrics = [name.removesuffix("_sd") for name in frame.columns if name.endswith("_sd")]
+    sizes = ["share", "subsets", "training_images", "training_rows"]
+    rows = []
+    for row in frame.to_dict("records"):
+        cells = [cell(row[name]) for name in sizes]
+        for metric in metrics:
+            quartiles = " to ".join(number(row[f"{metric}_{name}"], 3) for name in ("q25", "q75"))
+            cells += [_spread_cell(row, metric), {"text": quartiles, "numeric": True, "muted": False}]
+        rows.append(cells)
+    return table(
+        "The head trained on random subsets of the training images, on the whole test set: mean ± standard deviation"
+        " and quartiles over subsets. The last row is the head trained on all images.",
+        ["share", "subsets", "images", "rows", *["mean", "quartiles"] * len(metrics)],
+        rows,
+        groups=[("", 2), ("training", 2), *((COLUMNS.get(metric, metric), 2) for metric in metrics)],
     )
 
 

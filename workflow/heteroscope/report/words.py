@@ -31,10 +31,22 @@ FIGURES_OF_STUDY = {
         " size or the same class counts, all tested on the whole test set. This describes, it does not decide:"
         " compact clusters may differ from random sets in any collection.",
     ),
+    "curve": (
+        "Too few images, or different ones?",
+        "How well a head does with ever more training images, drawn at random by whole patients. Each circle is a"
+        " cluster's own model at its number of images: a circle on the band says “too few images”, one away from it"
+        " “different images” than a random set of that size, or other shares of the classes. This describes, it does"
+        " not decide: compact clusters may differ from random sets in any collection.",
+    ),
     "baseline": (
         "The pooled head, cluster by cluster",
         "A cluster far below the line is hard for the head that was trained on everything, or it holds few test"
-        " images: compare n before believing a gap.",
+        " images: compare n, and the intervals over patients, before believing a gap.",
+    ),
+    "confusion": (
+        "What is taken for what",
+        "The test images of each class (rows) and what the pooled head calls them (columns). A dark cell off the"
+        " diagonal names two classes that it does not tell apart.",
     ),
     "transfer": (
         "From cluster to cluster",
@@ -94,6 +106,12 @@ ARMS = (
         "Could one rule for all images, with a prevalence of its own in each cluster, have produced these labels? The"
         " verdict rests on this one.",
     ),
+    (
+        "gaussian",
+        "whole data sets whose images are drawn from one Gaussian cloud a class, clustered again",
+        "Could each class be one Gaussian cloud? Hardly any collection is that, so a difference does not say that the"
+        " clusters need rules of their own. It describes.",
+    ),
 )
 
 REJECTIONS = {
@@ -108,7 +126,26 @@ REJECTIONS = {
     "balanced": "cut away so that the classes are of equal size",
 }
 
+AVERAGES = {
+    "macro": "mean over classes (macro)",
+    "weighted": "the same, by their shares (weighted)",
+    "micro": "all decisions together (micro)",
+}
+
+MACRO = (
+    "With more than two classes, every metric but accuracy and those of patients is the mean over the classes (macro),"
+    " each against the rest."
+)
+
+INTERVAL = (
+    "95 % interval (bootstrap of patients, conditional on the trained heads; without width where all resamples agree,"
+    " left out where a class has too few patients)"
+)
+
 COLUMNS = {
+    "f1": "F1",
+    "patient_accuracy": "patient accuracy",
+    "recognition_rate": "patient recognition rate",
     "within_distance": "distance within",
     "test_size": "test images",
     "gain_p": "p",

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heteroscope import config
 from heteroscope.stages.command import fix_threads, parser, run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from heteroscope.evaluation.analysis import Analysis
+
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write clusters, baseline, transfer and attributes (CSV, Markdown, LaTeX), verdict.json and the figures."""
+    """Write clusters, baseline, transfer, attributes and curve (CSV, Markdown, LaTeX), verdict.json and the figures."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
     arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
@@ -24,11 +30,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     import pandas as pd
 
     from heteroscope import store
-    from heteroscope.evaluation import account, comparison
+    from heteroscope.evaluation import account, comparison, performance
     from heteroscope.evaluation.analysis import load_analysis
     from heteroscope.evaluation.attributes import attribute_table
     from heteroscope.evaluation.verdict import label_test
     from heteroscope.figures import comparison as figures
+    from heteroscope.figures.confusion import draw_confusion
+    from heteroscope.figures.curve import draw_curve
     from heteroscope.figures.style import save_figure
 
     context = config.parse(config.StudyContext, args.context)
@@ -39,11 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = store.read_table(args.images)
     split = store.read_table(args.split).merge(images[["image_id", "content"]], on="image_id", how="left")
 
+    by_backbone = {analysis.backbone: analysis for analysis in analyses}  # whose clusterings share their pooled heads
     tables = {
         "clusters": pd.concat([comparison.cluster_table(a, context.controls, study.metric) for a in analyses]),
         "baseline": pd.concat([comparison.baseline_table(a, study.metric) for a in analyses]),
         "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
         "attributes": attribute_table(images, primary.assignments, seed=account.SEED),
+        "curve": pd.concat([comparison.curve_table(a, study.metric) for a in by_backbone.values()]),
+        "metrics": pd.concat([performance.metrics_table(a) for a in by_backbone.values()]),
+        "confusion": pd.concat([performance.confusion_table(a) for a in by_backbone.values()]),
     }
     document = account.verdict_document(context, analyses, tables["attributes"], split)
     store.write_json(document, args.output / "verdict.json")
@@ -57,12 +69,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         "retraining": figures.draw_retraining(primary, context.controls, study.metric),
         "gain": figures.draw_gain(test, document["verdict"], study.level),
         "power": figures.draw_power(test, study.level),
+        "curve": draw_curve(primary, context.controls, study.metric),
         "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
-        "baseline": figures.draw_baseline(comparison.baseline_table(primary, study.metric), study.metric),
+        "baseline": figures.draw_baseline(_of(primary, tables["baseline"]), study.metric),
+        "confusion": draw_confusion(performance.confusion_table(primary)),
     }
     for name, figure in drawn.items():
         footer = f"weights: {document['weights']}. warnings: {names or 'none'}"
         save_figure(figure, args.output / f"{name}.png", footer=footer)
+
+
+def _of(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one analysis."""
+    return table[(table["backbone"] == analysis.backbone) & (table["clustering"] == analysis.clustering)]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A *group* is one order of training rows: the rows, an initialisation and the batches of every
 epoch. Its *members* share all of that and differ in their labels alone. Random partitions make
 many groups of one member each; redrawn labels make few groups of many members. All heads of a job
-are one Lightning module, and a step is one batched matrix product over the groups.
+are cut into stacks, each a Lightning module whose step is one batched matrix product over its groups.
+A stack on the CPU is as large as a cache holds: every step reads and writes all of it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from heteroscope.config import Head
 from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
 from heteroscope.training.lightning import pytorch_lightning as lightning
-from heteroscope.training.optimizers import make_optimizer
+from heteroscope.training.optimizers import StackedOptimizer
 
 logger = logging.getLogger(__name__)
 
-STACK_BYTES = 2 * 1024**3
-TENSORS_A_HEAD = 6  # weight, best weight, two moments, gradient, temporary
+STACK_BYTES = {"cpu": 8 * 1024**2, "cuda": 2 * 1024**3}
+TENSORS_A_HEAD = 4  # weight, gradient, two moments
 PREDICTION_BYTES = 256 * 1024**2
 
 
@@ -106,30 +107,34 @@ def train_heads(
     torch.set_num_threads(threads)
     started = time.monotonic()
     outputs = 1 if classes == 2 else classes
-    head_bytes = TENSORS_A_HEAD * 4 * len(labels) * outputs * (features.shape[1] + 1)
-    step = max(1, STACK_BYTES // head_bytes)
-    shared = torch.from_numpy(_with_ones(features))
-    parts = []
-    for start in range(0, len(groups), step):
-        stacked = slice(start, start + step)
-        stack = HeadStack(
-            shared,
-            torch.from_numpy(labels.astype(np.int64)),
-            groups[stacked],
-            selection if selection.ndim == 1 else selection[stacked],
-            spec,
-            outputs,
-        )
+    shared, targets = torch.from_numpy(_with_ones(features)), torch.from_numpy(labels.astype(np.int64))
+    shape = (len(groups), len(labels))
+    trained = TrainedHeads(
+        weight=np.empty((*shape, outputs, shared.shape[1]), dtype=np.float32),
+        best_epoch=np.empty(shape, dtype=np.int64),
+        history=np.empty((spec.epochs, *shape)),
+    )
+    for some, members in _stacks(*shape, outputs, shared.shape[1], spec.batch_size):
+        chosen_by = selection if selection.ndim == 1 else selection[some]
+        stack = HeadStack(shared, targets[members], groups[some], chosen_by, spec, outputs)
         _fit(stack, spec.epochs)
-        parts.append(stack.result())
+        part = stack.result()
+        trained.weight[some, members], trained.best_epoch[some, members] = part.weight, part.best_epoch
+        trained.history[:, some, members] = part.history
     logger.info(
         "%d heads on %d values: %.1f s", len(groups) * len(labels), features.shape[1], time.monotonic() - started
     )
-    return TrainedHeads(
-        weight=np.concatenate([part.weight for part in parts]),
-        best_epoch=np.concatenate([part.best_epoch for part in parts]),
-        history=np.concatenate([part.history for part in parts], axis=1),
-    )
+    return trained
+
+
+def _stacks(groups: int, members: int, outputs: int, size: int, batch: int) -> Iterator[tuple[slice, slice]]:
+    """Groups and members of every stack: many groups only where all their members fit."""
+    limit = STACK_BYTES["cuda" if torch.cuda.is_available() else "cpu"] // (4 * size)
+    columns = min(members, max(1, limit // (TENSORS_A_HEAD * outputs)))
+    rows = max(1, limit // (TENSORS_A_HEAD * outputs * columns + batch))
+    for start in range(0, groups, rows):
+        for first in range(0, members, columns):
+            yield slice(start, start + rows), slice(first, first + columns)
 
 
 def _fit(stack: HeadStack, epochs: int) -> None:
@@ -164,6 +169,7 @@ class HeadStack(lightning.LightningModule):
         self.weight = torch.nn.Parameter(
             torch.from_numpy(weight).unsqueeze(1).repeat(1, members, 1, 1), requires_grad=False
         )
+        self.live_members = np.arange(members)
         self.best_weight = np.empty((len(groups), members, outputs, size), dtype=np.float32)
         self.best_value = np.full((len(groups), members), -np.inf)
         self.best_epoch = np.zeros((len(groups), members), dtype=np.int64)
@@ -173,42 +179,51 @@ class HeadStack(lightning.LightningModule):
         """None: a step moves a prefix of the stack (see `optimizers`)."""
 
     def on_fit_start(self) -> None:
-        """Make the optimiser once the weights stand on the device that they are trained on."""
-        self.optimizer = make_optimizer(self.weight.data, self.spec)
+        """Make the optimiser, and what a step writes to, once the weights stand on the device of the training."""
+        self.optimizer = StackedOptimizer(self.weight.data, self.batches.counts, self.spec)
+        # memory that is taken anew at every step costs more than the step
+        self.gradient = torch.empty_like(self.weight).flatten()
+        self.inputs = self.features.new_empty(len(self.weight) * self.spec.batch_size, self.features.shape[1])
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """One step of every group that has a batch left: rows (a, b), weights (a, b) that sum to one a group."""
         rows, share = (tensor.to(self.device) for tensor in batch)
-        weight = self.weight[: len(rows)].detach().requires_grad_()
-        logits = _logits(weight, self.features[rows])
-        target = self.labels[:, rows].transpose(0, 1)
-        losses = functional.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="none")
-        loss = (losses.view(target.shape) * share.unsqueeze(1)).sum()
-        self.optimizer.step(self.weight.data, torch.autograd.grad(loss, weight)[0])
+        inputs = torch.index_select(self.features, 0, rows.flatten(), out=self.inputs[: rows.numel()])
+        inputs = inputs.view(*rows.shape, -1)
+        weight = self.weight.data[: len(rows)]
+        error = _errors(weight, inputs, self.labels.t()[rows]) * share[..., None, None]
+        gradient = self.gradient[: weight.numel()].view(len(rows), -1, weight.shape[-1])
+        torch.bmm(error.flatten(2).transpose(1, 2), inputs, out=gradient)
+        self.optimizer.step(gradient.view(weight.shape))
 
     def on_train_epoch_end(self) -> None:
-        """Score all heads on the selection rows, keep the best weights, drop groups whose heads have all stopped."""
+        """Score all heads on the selection rows, keep the best weights, drop those that have stopped."""
         value = self._monitored()
         epoch = self.current_epoch + 1
-        running = epoch - self.best_epoch[self.live] <= self.spec.patience
-        better = running & (value > self.best_value[self.live])
+        live = np.ix_(self.live, self.live_members)
+        running = epoch - self.best_epoch[live] <= self.spec.patience
+        better = running & (value > self.best_value[live])
         self.history.append(np.full(self.best_value.shape, np.nan))
-        self.history[-1][self.live] = np.where(running, value, np.nan)
+        self.history[-1][live] = np.where(running, value, np.nan)
         group, member = np.nonzero(better)
-        self.best_weight[self.live[group], member] = self.weight.data[group, member].cpu().numpy()
-        self.best_value[self.live[group], member] = value[group, member]
-        self.best_epoch[self.live[group], member] = epoch
-        self._drop(np.all(epoch - self.best_epoch[self.live] >= self.spec.patience, axis=1))
+        heads = self.live[group], self.live_members[member]
+        self.best_weight[heads] = self.weight.data[group, member].cpu().numpy()
+        self.best_value[heads] = value[group, member]
+        self.best_epoch[heads] = epoch
+        self._drop(epoch - self.best_epoch[live] >= self.spec.patience)
 
     def _drop(self, stopped: np.ndarray) -> None:
+        """Leave out groups whose members have all stopped, and members that have stopped in all groups."""
         if stopped.all():
             self.trainer.should_stop = True
-        elif stopped.any():
-            kept = torch.from_numpy(np.flatnonzero(~stopped)).to(self.device)
-            self.live = self.live[~stopped]
+        elif stopped.all(axis=1).any() or stopped.all(axis=0).any():
+            groups, members = np.any(~stopped, axis=1), np.any(~stopped, axis=0)
+            self.live, self.live_members = self.live[groups], self.live_members[members]
             self.batches.live = self.live
-            self.weight.data = self.weight.data[kept]
-            self.optimizer.keep(kept)
+            rows, columns = (torch.from_numpy(kept).to(self.device) for kept in (groups, members))
+            self.labels = self.labels[columns]
+            self.weight.data = self.weight.data[rows][:, columns]
+            self.optimizer.keep(self.weight.data, groups, members)
 
     @torch.no_grad()
     def _monitored(self) -> np.ndarray:
@@ -255,6 +270,7 @@ class Batches(IterableDataset):
         self.groups = groups
         self.live = live
         self.size = size
+        self.counts = -(-np.array([len(groups[index].rows) for index in live]) // size)
         self.generators = {(g.seed, g.stream, len(g.rows)): np.random.default_rng([g.seed, g.stream]) for g in groups}
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -289,12 +305,32 @@ def _with_ones(features: np.ndarray) -> np.ndarray:
     )
 
 
+def _outputs(weight: Tensor, features: Tensor) -> Tensor:
+    """What weights (g, m, o, d) give for features (g, b, d) or (b, d): (g, b, m, o)."""
+    groups, members, outputs, size = weight.shape
+    if features.ndim == 2:  # one product for all groups
+        return (features @ weight.view(-1, size).t()).view(-1, groups, members, outputs).transpose(0, 1)
+    return torch.bmm(features, weight.view(groups, -1, size).transpose(1, 2)).view(groups, -1, members, outputs)
+
+
 def _logits(weight: Tensor, features: Tensor) -> Tensor:
     """Logits (g, m, b, classes) of weights (g, m, o, d) on features (g, b, d) or (b, d).
 
     One output o is the logit of class 1 against 0, which is a softmax over [0, logit].
     """
-    groups, members, outputs, size = weight.shape
-    flat = torch.matmul(features, weight.view(groups, members * outputs, size).transpose(1, 2))
-    logits = flat.view(groups, -1, members, outputs).transpose(1, 2)
-    return functional.pad(logits, (1, 0)) if outputs == 1 else logits
+    logits = _outputs(weight, features).transpose(1, 2)
+    return functional.pad(logits, (1, 0)) if weight.shape[2] == 1 else logits
+
+
+def _errors(weight: Tensor, features: Tensor, target: Tensor) -> Tensor:
+    """The cross-entropy's derivative by the outputs, probability minus truth: (g, b, m, o).
+
+    Args:
+        weight: (g, m, o, d).
+        features: (g, b, d).
+        target: (g, b, m) int, the true class for each member.
+    """
+    outputs = _outputs(weight, features)
+    if weight.shape[2] == 1:
+        return outputs.sigmoid_().sub_(target.unsqueeze(-1))
+    return outputs.softmax(dim=-1).sub_(functional.one_hot(target, weight.shape[2]))

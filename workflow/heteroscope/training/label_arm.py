@@ -34,6 +34,7 @@ def train_on_label_sets(
     pooled = train_stack(samples, labels, seed_groups(samples.rows("train"), POOLED, head), chosen_by, head, threads)
     pooled_loss, pooled_correct = _scores(pooled, samples, test, labels)
     own_loss, own_correct = np.full_like(pooled_loss, np.nan), np.full_like(pooled_correct, np.nan)
+    own_accuracy = np.full((len(labels), k), np.nan)
     for number in _comparable(samples, cluster, k, controls):
         # the head of a cluster is for its images: they choose its epoch, where there are enough of them
         mine = chosen_by[cluster[chosen_by] == number]
@@ -46,12 +47,15 @@ def train_on_label_sets(
             threads,
         )
         columns = np.flatnonzero(cluster[test] == number)
-        own_loss[:, columns], own_correct[:, columns] = _scores(own, samples, test[columns], labels)
+        loss, correct = _scores(own, samples, test, labels)
+        own_loss[:, columns], own_correct[:, columns] = loss[:, columns], correct[:, columns]
+        own_accuracy[:, number] = correct.mean(axis=1)
     return LabelRuns(
         pooled_loss=pooled_loss,
         own_loss=own_loss,
         pooled_correct=pooled_correct,
         own_correct=own_correct,
+        own_accuracy=own_accuracy,
         compared=np.stack([_eligible(samples, cluster, label, k, controls) for label in labels])[:, cluster[test]],
         cluster=cluster[test],
     )

@@ -1,76 +1,59 @@
-"""Optimisers over a stack of groups in which only the first groups take part in a step.
+"""torch's optimisers over a stack of groups in which only the first groups take part in a step.
 
-torch.optim moves every parameter of a tensor at once: a head whose epoch is over would go on
-moving by its momentum. Here a step touches the first `active` groups, each with its own count of
-steps, and is otherwise torch.optim.Adam and torch.optim.SGD to the letter.
+A torch optimiser moves every parameter that has a gradient, and leaves the others as they are, their
+momentum and count of steps too. So groups with the same number of batches are one parameter: a view of
+the stack. The fused kernels read and write a stack once a step.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from heteroscope.config import Head
 
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
-class StackedOptimizer(Protocol):
-    """Moves a prefix of a stack of groups, and can drop groups that are done."""
+class StackedOptimizer:
+    """The optimiser that a head's specification names, for a stack of heads.
 
-    def step(self, weight: Tensor, gradient: Tensor) -> None:
-        """Move `weight[:len(gradient)]` in place; both (groups, …)."""
+    Args:
+        weight: (groups, members, …), moved in place.
+        batches: (groups,) int, batches of an epoch, falling; those of the stack's first groups are never done first.
+        spec: optimiser, learning rate, weight decay.
+    """
 
-    def keep(self, groups: Tensor) -> None:
-        """Forget all groups but these."""
+    def __init__(self, weight: Tensor, batches: np.ndarray, spec: Head) -> None:
+        self.ends = [0, *(np.flatnonzero(np.diff(batches)) + 1).tolist(), len(batches)]
+        self.runs = [torch.nn.Parameter(weight[a:b], requires_grad=False) for a, b in pairwise(self.ends)]
+        self.optimizer = OPTIMIZERS[spec.optimizer](
+            self.runs, lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True
+        )
 
+    def step(self, gradient: Tensor) -> None:
+        """Move the first groups of the stack by their gradients, (active groups, members, …)."""
+        for run, (start, end) in zip(self.runs, pairwise(self.ends), strict=True):
+            run.grad = gradient[start:end] if start < min(end, len(gradient)) else None
+        self.optimizer.step()
 
-class StackedSGD:
-    """Plain stochastic gradient descent."""
+    def keep(self, weight: Tensor, groups: np.ndarray, members: np.ndarray) -> None:
+        """Go on with these heads alone.
 
-    def __init__(self, weight: Tensor, spec: Head) -> None:
-        del weight
-        self.spec = spec
-
-    def step(self, weight: Tensor, gradient: Tensor) -> None:
-        """See `StackedOptimizer`."""
-        active = weight[: len(gradient)]
-        active.sub_(gradient.add(active, alpha=self.spec.weight_decay), alpha=self.spec.learning_rate)
-
-    def keep(self, groups: Tensor) -> None:
-        """See `StackedOptimizer`; there is no state."""
-
-
-class StackedAdam:
-    """Adam (Kingma and Ba, 2015, algorithm 1), with L2 weight decay in the gradient."""
-
-    def __init__(self, weight: Tensor, spec: Head) -> None:
-        self.spec = spec
-        self.mean = torch.zeros_like(weight)
-        self.square = torch.zeros_like(weight)
-        self.steps = torch.zeros(len(weight), *[1] * (weight.ndim - 1), dtype=torch.float64, device=weight.device)
-
-    def step(self, weight: Tensor, gradient: Tensor) -> None:
-        """See `StackedOptimizer`."""
-        size = len(gradient)
-        active, mean, square, steps = weight[:size], self.mean[:size], self.square[:size], self.steps[:size]
-        if self.spec.weight_decay:
-            gradient = gradient.add(active, alpha=self.spec.weight_decay)
-        steps += 1
-        mean.lerp_(gradient, 1 - BETAS[0])
-        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        first, second = (1 - beta**steps for beta in BETAS)
-        denominator = square.sqrt().div_(second.sqrt().to(square.dtype)).add_(EPSILON)
-        active.sub_(mean.mul((self.spec.learning_rate / first).to(mean.dtype)).div_(denominator))
-
-    def keep(self, groups: Tensor) -> None:
-        """See `StackedOptimizer`."""
-        self.mean, self.square, self.steps = self.mean[groups], self.square[groups], self.steps[groups]
-
-
-def make_optimizer(weight: Tensor, spec: Head) -> StackedOptimizer:
-    """The optimiser that a head's specification names, for a stack of weights (groups, …)."""
-    return StackedAdam(weight, spec) if spec.optimizer == "adam" else StackedSGD(weight, spec)
+        Args:
+            weight: (kept groups, kept members, …), their weights.
+            groups: (groups,) bool.
+            members: (members,) bool.
+        """
+        before, self.ends = self.ends, [int(groups[:end].sum()) for end in self.ends]
+        chosen = torch.from_numpy(members).to(weight.device)
+        for run, (a, b), (start, end) in zip(self.runs, pairwise(before), pairwise(self.ends), strict=True):
+            kept = torch.from_numpy(groups[a:b]).to(weight.device)
+            for name, value in self.optimizer.state[run].items():
+                if torch.is_tensor(value) and value.shape == run.shape:  # a moment, not the count of steps
+                    self.optimizer.state[run][name] = value[kept][:, chosen]
+            run.grad = None
+            run.data = weight[start:end]

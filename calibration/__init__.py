@@ -1,0 +1,1 @@
+"""How often the tests err, measured on simulated studies whose truth is known: `make calibrate`."""

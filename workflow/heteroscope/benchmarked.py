@@ -1,0 +1,38 @@
+"""What jobs cost: Snakemake's benchmark files below results/benchmarks, added up over studies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+BENCHMARKS = Path("results/benchmarks")
+
+
+def job_times(folder: Path = BENCHMARKS) -> pd.DataFrame:
+    """One row a job that has run: rule, ids (the parts of its path), wall and cpu in seconds.
+
+    A job that Snakemake measured no CPU time of, which happens to the shortest ones, has 0.
+    """
+    rows = []
+    for path in sorted(folder.rglob("*.tsv")):
+        rule, *ids = path.relative_to(folder).with_suffix("").parts
+        measured = pd.read_csv(path, sep="\t").iloc[-1]
+        cpu = pd.to_numeric(measured["cpu_time"], errors="coerce")
+        rows.append({"rule": rule, "ids": frozenset(ids), "wall": float(measured["s"]), "cpu": float(cpu)})
+    table = pd.DataFrame(rows, columns=["rule", "ids", "wall", "cpu"])
+    return table.fillna({"cpu": 0.0})
+
+
+def jobs_of(times: pd.DataFrame, subjects: Collection[str], *, foreign: Collection[str] = ()) -> pd.DataFrame:
+    """The jobs whose path holds one of the subjects (studies, datasets) and no foreign id.
+
+    Args:
+        times: from `job_times`.
+        subjects: ids of studies and of their datasets.
+        foreign: ids that other studies of the same datasets name.
+    """
+    wanted = [bool(ids & set(subjects)) and not ids & set(foreign) for ids in times["ids"]]
+    return times[np.array(wanted, dtype=bool)]
