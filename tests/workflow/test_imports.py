@@ -43,7 +43,7 @@ LOADED = {
     "retrain": HEADS,
     "labels": HEADS | {"sklearn", "statsmodels"},
     "gaussian": HEADS | {"sklearn", "statsmodels"},
-    "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},
+    "compare": {"matplotlib", "scipy", "scipy.stats", "sklearn", "statsmodels"},
     "report": set(),
 }
 
