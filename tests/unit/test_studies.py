@@ -116,6 +116,8 @@ def test_a_row_of_a_factor() -> None:
     undefined = cells(page, "title of base-factor")
     assert undefined[6:] == ["1", "–", "–", "–", "none", "undecided", "–"]
     assert "### other\n\nNot run." in page
+    store.write_json({"metrics": {"accuracy": ACCURACY | {"low": None, "high": None}}}, TRAIN)
+    assert cells(written(), "title of base")[5] == "0.750 (– to –)"
     assert page.count("### base") == 1, "a base and its factors share a table"
 
 
