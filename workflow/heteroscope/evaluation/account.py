@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heteroscope.config import FUSION, StudyContext
+from heteroscope.config import StudyContext
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.by_eye import called_by_eye
 from heteroscope.evaluation.comparison import published_comparison
 from heteroscope.evaluation.curve import curve_document, curve_sentence
-from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
+from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, leaked_images
 
 FEW_TEST_IMAGES = 100
 WEAKER_RULE = 0.1
@@ -24,15 +24,26 @@ SEED = 0
 
 
 def verdict_document(
-    context: StudyContext, analyses: list[Analysis], attributes: pd.DataFrame, split: pd.DataFrame
+    context: StudyContext,
+    analysis: Analysis,
+    test: LabelTest | None,
+    *,
+    attributes: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    split: pd.DataFrame,
 ) -> dict[str, Any]:
-    """The content of verdict.json."""
+    """The content of verdict.json.
+
+    Args:
+        context: the study.
+        analysis: the primary one.
+        test: of it.
+        attributes: table of `attributes.attribute_table`.
+        sensitivity: table of `sensitivity.sensitivity_table`.
+        split: which image stands in which part.
+    """
     study = context.study
-    tests = {(a.backbone, a.clustering): label_test(a, seed=SEED, level=study.level) for a in analyses}
-    primary = (study.primary.backbone, study.primary.clustering)
-    analysis = next(a for a in analyses if (a.backbone, a.clustering) == primary)
-    test = tests[primary]
-    verdict, reason = decide(context, test, leaked=_leaked(context, split))
+    verdict, reason = decide(context, analysis.backbone, test, leaked=leaked_images(context, analysis.backbone, split))
     published = published_comparison(analysis, context.controls, study.metric)
     published["called_by_eye"] = called_by_eye(analysis, study.metric)
     warnings = warnings_of(context, analysis, split)
@@ -41,7 +52,7 @@ def verdict_document(
         "title": study.title,
         "verdict": verdict,
         "reason": reason,
-        "primary": {"backbone": primary[0], "clustering": primary[1]},
+        "primary": {"backbone": analysis.backbone, "clustering": analysis.clustering},
         "level": study.level,
         "margin": study.margin,
         "test": _test_document(test),
@@ -50,7 +61,7 @@ def verdict_document(
         "clusters_that_gain": [] if verdict == "not assessable" else clusters_that_gain(analysis, study.level),
         "published_comparison": published,
         "curve": curve_document(analysis.curve, study.metric),
-        "sensitivity": sensitivity(context, tests, primary),
+        "sensitivity": sensitivity[~sensitivity["primary"]].to_dict("records"),
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
         "arithmetic": {name: analysis.summary[name] for name in ("engine", "precision", "agreement")},
@@ -103,15 +114,6 @@ def _overlap(split: pd.DataFrame, column: str) -> int:
         return 0
     known = set(split.loc[split["part"] == "train", column])
     return int(split.loc[split["part"] == "test", column].isin(known).sum())
-
-
-def _leaked(context: StudyContext, split: pd.DataFrame) -> int:
-    """Images of the study that show a patient, or a copy of an image, of the share B that trained a backbone."""
-    parts = [context.backbones[part] for part in context.study.primary.backbone.split(FUSION)]
-    if not any(backbone.finetune for backbone in parts):
-        return 0
-    share, rest = split[split["part"] == "backbone"], split[split["part"] != "backbone"]
-    return int((rest["group"].isin(share["group"]) | rest["content"].isin(share["content"])).sum())
 
 
 def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) -> list[str]:

@@ -36,6 +36,8 @@ class Analysis:
         gaussian: the arm of data sets drawn from one Gaussian a class, or None where the study leaves it out.
         class_names: the negative class first.
         summary: the baseline's metrics.json.
+        silhouette: of the training rows under the clusters; None where it is not defined.
+        stability: of the clustering (see `clustering.stability.stability`).
         approximate: what of the clustering was done in blocks because of the data's size, in words.
     """
 
@@ -52,6 +54,8 @@ class Analysis:
     gaussian: GaussianRuns | None
     class_names: list[str]
     summary: dict[str, Any]
+    silhouette: float | None
+    stability: dict[str, Any]
     approximate: list[str]
 
     @property
@@ -98,6 +102,7 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
         raise StoreError(
             f"{files['predictions']} and {files['assignments']} have different test images; delete both and run again"
         )
+    quality = read_json(Path(files["quality"]))
     return Analysis(
         backbone=files["backbone"],
         clustering=files["clustering"],
@@ -117,5 +122,7 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
             name.removeprefix("probability_") for name in predictions.columns if name.startswith("probability_")
         ],
         summary=read_json(Path(files["metrics"])),
-        approximate=read_json(Path(files["quality"])).get("approximate", []),
+        silhouette=quality["silhouette"]["clusters"],
+        stability=read_json(Path(files["stability"])),
+        approximate=quality.get("approximate", []),
     )
