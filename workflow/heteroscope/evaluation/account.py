@@ -226,7 +226,7 @@ def paragraph(
             clusters = "cluster" if len(gaining) == 1 else "clusters"
             sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")
     sentences.append(curve_sentence(analysis.curve, context.study.metric))
-    sentences.append(_published_sentence(published))
+    sentences.append(_published_sentence(published, classes=len(analysis.class_names)))
     if (correlate := _correlate(attributes, context.study.level)) is not None:
         sentences.append(correlate)
     if len(context.study.backbones) * len(context.study.clusterings) > 1:
@@ -288,7 +288,7 @@ def _p(value: float) -> str:
     return f"p = {value:.3g}" if np.isfinite(value) else "p not defined"
 
 
-def _published_sentence(published: dict[str, Any]) -> str:
+def _published_sentence(published: dict[str, Any], *, classes: int) -> str:
     if not np.isfinite(published["T"]):
         return (
             "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
@@ -299,10 +299,12 @@ def _published_sentence(published: dict[str, Any]) -> str:
             "; against whole data sets in which each class is one Gaussian cloud, clustered and trained alike,"
             f" {_p(published['p_gaussian'])}"
         )
+    averaged = " (mean over classes)" if classes > 2 and published["metric"] != "accuracy" else ""
     return (
-        f"As description only: spread of the retrained models' {published['metric']} against random sets of the same"
-        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}{gaussian}."
-        " Compact clusters may differ from random sets in any collection, and clusters with rules of their own may not."
+        f"As description only: spread of the retrained models' {published['metric']}{averaged} against random sets of"
+        f" the same size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}"
+        f"{gaussian}. Compact clusters may differ from random sets in any collection, and clusters with rules of their"
+        " own may not."
     )
 
 
