@@ -29,7 +29,8 @@ PHANTOMS := $(foreach truth,planted homogeneous,$(addprefix $(truth)-,$(shell se
 
 phantoms: $(INSTALLED) ## verdicts on 45 phantoms of known truth, counted in docs/phantoms.md (half an hour on two idle cores)
 	snakemake tables --cores all --configfile config/studies/phantoms.yaml
-	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on phantoms" --made-by "make phantoms"
+	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on phantoms" --made-by "make phantoms" \
+	    --about 'Generated photographs, 64 pixels wide, with a known truth. `planted`: two sites show the disease by different signs. `homogeneous`: one site, one sign. `benign`: two sites that look different, one sign. The clusters are those of a small network that every study trains on a fifth of its patients; sites are hidden from all.'
 
 # $(call study,file,networks): the studies of a file in config/studies; WEIGHTS=random needs no network to fetch them from
 comma := ,

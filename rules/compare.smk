@@ -39,6 +39,13 @@ rule compare:
             subcategory="{study}",
             labels={"result": "curve table"},
         ),
+        sensitivity=report(
+            "results/compare/{study}/sensitivity.csv",
+            caption="../workflow/heteroscope/report/captions/sensitivity.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "sensitivity table"},
+        ),
         metrics=report(
             "results/compare/{study}/metrics.csv",
             caption="../workflow/heteroscope/report/captions/metrics.rst",
@@ -106,6 +113,13 @@ rule compare:
             category="Comparison",
             subcategory="{study}",
             labels={"result": "baseline figure"},
+        ),
+        sensitivity_figure=report(
+            "results/compare/{study}/sensitivity.png",
+            caption="../workflow/heteroscope/report/captions/sensitivity.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "sensitivity figure"},
         ),
         confusion_figure=report(
             "results/compare/{study}/confusion.png",

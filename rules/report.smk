@@ -4,7 +4,7 @@ rule report:
         tables=expand("results/compare/{{study}}/{table}.csv", table=TABLES),
         drawn=expand(
             "results/compare/{{study}}/{figure}.png",
-            figure=["retraining", "gain", "power", "curve", "transfer", "baseline", "confusion"],
+            figure=["retraining", "gain", "power", "curve", "transfer", "baseline", "confusion", "sensitivity"],
         ),
         figures=of(layout.figures_of),
         dataset=of(layout.dataset_tables),

@@ -83,6 +83,12 @@ def analysis() -> Analysis:
             "selection": "validation",
             "optimistic": False,
         },
+        silhouette=0.314159,
+        stability={
+            "bootstraps": {"number": 50, "failed": 1, "mean": 0.8765, "sd": 0.11, "quartiles": [0.8, 0.9, 0.95]},
+            "seeds": {"number": 10, "failed": 0, "mean": 0.9432, "sd": 0.02, "quartiles": [0.92, 0.94, 0.96]},
+            "clusters": [{"cluster": c, "rows": 10, "jaccard": 0.9 - 0.15 * c} for c in range(K)],
+        },
         approximate=[],
     )
 
@@ -108,7 +114,9 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
     write_table(analysis.distances, folder / "distances.csv")
     write_table(analysis.curve, folder / "curve.parquet")
     write_json(analysis.summary, folder / "metrics.json")
-    write_json({"approximate": analysis.approximate} if analysis.approximate else {}, folder / "quality.json")
+    approximate = {"approximate": analysis.approximate} if analysis.approximate else {}
+    write_json({"silhouette": {"clusters": analysis.silhouette}} | approximate, folder / "quality.json")
+    write_json(analysis.stability, folder / "stability.json")
     for arm, runs in analysis.arms.items():
         for c, run in enumerate(runs):
             write_arm(folder / f"cluster-{c}/{arm}.h5", run, cluster=c, arm=arm, test_images=test)
@@ -123,6 +131,7 @@ def _write_analysis(folder: Path, analysis: Analysis) -> dict[str, Any]:
         "assignments": str(folder / "assignments.parquet"),
         "distances": str(folder / "distances.csv"),
         "quality": str(folder / "quality.json"),
+        "stability": str(folder / "stability.json"),
         "label_sets": str(folder / "label-sets.h5"),
         "folds": [
             {

@@ -116,15 +116,17 @@ def test_a_row_of_a_factor() -> None:
     undefined = cells(page, "title of base-factor")
     assert undefined[6:] == ["1", "–", "–", "–", "none", "undecided", "–"]
     assert "### other\n\nNot run." in page
+    store.write_json({"metrics": {"accuracy": ACCURACY | {"low": None, "high": None}}}, TRAIN)
+    assert cells(written(), "title of base")[5] == "0.750 (– to –)"
     assert page.count("### base") == 1, "a base and its factors share a table"
 
 
 @pytest.mark.usefixtures("finished")
 def test_an_attribute_that_does_and_one_that_does_not_go_with_the_clusters() -> None:
     page = written()
-    assert "do not go with `view`: Cramér's V 0.100 over 49 images, p = 0.4, Holm-adjusted" in page
+    assert "clusters of kmeans-2 do not go with `view`: Cramér's V 0.100 over 49 images, p = 0.4, Holm-adjusted" in page
     assert cells(page, "age")[:3] == ["age", "eta squared", "0.200"]
-    assert " go with `age`: eta squared 0.200" in written("--hidden", "mine=age")
+    assert "clusters of kmeans-2 go with `age`: eta squared 0.200" in written("--hidden", "mine=age")
     assert "## yours: what goes with the clusters\n\nNot run." in written("--hidden", "yours=view")
 
 

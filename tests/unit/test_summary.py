@@ -66,9 +66,10 @@ def test_the_page_counts_first_and_hides_neither_cost_nor_weights(
     benchmark("train/planted-1/net.tsv", "60", "90")
     benchmark("compare/planted-2.tsv", "120", "NA")
     benchmark("compare/other.tsv", "999", "999")
-    summary.main(["planted-1", "planted-2", "--page", "page.md", "--title", "Verdicts", "--made-by", "make it"])
+    words = ["--title", "Verdicts", "--made-by", "make it", "--about", "What they are."]
+    summary.main(["planted-1", "planted-2", "--page", "page.md", *words])
     page = Path("page.md").read_text()
-    assert page.startswith("# Verdicts\n\nMade by `make it` at commit ")
+    assert page.startswith("# Verdicts\n\nWhat they are.\n\nMade by `make it` at commit ")
     assert page.index("| planted ") < page.index("| planted-1 ")
     assert "Its 2 jobs took 3 minutes one after another and 2 minutes of CPU time: 45 s a study." in page
     row = next(line for line in page.splitlines() if line.startswith("| planted-2"))

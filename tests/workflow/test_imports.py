@@ -44,7 +44,7 @@ LOADED = {
     "redraw": {"scipy", "scipy.stats", "sklearn", "statsmodels"},
     "labels": HEADS,
     "gaussian": HEADS | {"sklearn", "statsmodels"},
-    "compare": {"matplotlib", "scipy", "scipy.stats", "statsmodels"},
+    "compare": {"matplotlib", "scipy", "scipy.stats", "sklearn", "statsmodels"},
     "report": set(),
 }
 

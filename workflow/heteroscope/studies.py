@@ -56,7 +56,7 @@ class Finished:
         return dict(read_json(path)) if path.is_file() else {}
 
     @property
-    def accuracy(self) -> dict[str, float]:
+    def accuracy(self) -> dict[str, float | None]:
         """The pooled head's mean accuracy, and the low and high end of its interval."""
         study = self.study
         axes = (study.dataset, study.primary.backbone, study.split, study.augmentation, study.head)
@@ -174,7 +174,7 @@ def factor_row(finished: Finished) -> dict[str, Any]:
         "test rows": counts["images"]["test"],
         "also in training": counts["test_images_also_in_training"],
         "of patients in training": counts["test_patients_also_in_training"],
-        "accuracy": f"{accuracy['mean']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f})",
+        "accuracy": _with_interval(accuracy["mean"], accuracy["low"], accuracy["high"]),
         "clusters compared": published["clusters"],
         "T": published["T"],
         "p size": published["p_size"],
@@ -183,6 +183,11 @@ def factor_row(finished: Finished) -> dict[str, Any]:
         "verdict": found["verdict"],
         "p": test.get("p"),
     }
+
+
+def _with_interval(mean: float | None, low: float | None, high: float | None) -> str:
+    first, *ends = ("–" if value is None else f"{value:.3f}" for value in (mean, low, high))
+    return f"{first} ({' to '.join(ends)})"
 
 
 def cost_table(studies: Sequence[Finished]) -> pd.DataFrame:

@@ -26,11 +26,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--page", type=Path, help="output: a Markdown page; verdicts by kind, then a row a study")
     arguments.add_argument("--title", default="Verdicts", help="heading of the page")
     arguments.add_argument("--made-by", default="", help="the command that makes the page, for its second line")
+    arguments.add_argument("--about", default="", help="what the studies are, in a sentence or two for the page")
     args = arguments.parse_args(argv)
     documents = [read_json(verdict_file(study)) for study in args.studies]
     if args.page:
         with atomic_path(args.page) as temporary:
-            temporary.write_text(page(documents, title=args.title, made_by=args.made_by), encoding="utf-8")
+            text = page(documents, title=args.title, made_by=args.made_by, about=args.about)
+            temporary.write_text(text, encoding="utf-8")
         print(f"{args.page}: the verdicts of {len(documents)} studies")
         return
     for found in documents:
@@ -49,14 +51,15 @@ def commit() -> str:
     return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def page(documents: Sequence[dict[str, Any]], *, title: str, made_by: str) -> str:
-    """A Markdown page: the command and commit that it stands on, verdicts counted by kind, and a row a study."""
+def page(documents: Sequence[dict[str, Any]], *, title: str, made_by: str, about: str = "") -> str:
+    """A Markdown page: what it is about and stands on, verdicts counted by kind, and a row a study."""
     import pandas as pd
 
     rows = pd.DataFrame([_row(document) for document in documents])
     return "\n\n".join(
         [
             f"# {title}",
+            *([about] if about else []),
             f"Made by `{made_by}` at commit {commit()}. {_cost([document['study'] for document in documents])}",
             "## How often",
             "The interval holds the share of studies called `different` that endless studies of this kind would have"

@@ -85,8 +85,9 @@ def test_no_study_is_without_a_factor_or_a_base() -> None:
 
 
 @pytest.mark.parametrize(("base", "shipped"), [("clean", "cataract"), ("published", "cataract-published")])
-def test_a_base_is_the_shipped_study_without_its_power(base: str, shipped: str) -> None:
-    assert differing(settings("cataract-factors", base), settings(shipped, shipped)) == {"controls.power"}
+def test_a_base_is_the_shipped_study_without_its_power_and_gaussian_data_sets(base: str, shipped: str) -> None:
+    found = differing(settings("cataract-factors", base), settings(shipped, shipped))
+    assert found == {"controls.power", "controls.arms"}
 
 
 def test_the_network_of_its_own_differs_in_what_it_needs() -> None:

@@ -50,8 +50,8 @@ class Protocol:
         return viewed_rows(split, self.context.augmentation)
 
 
-def shipped(study: str, data_root: Path | str, folder: Path) -> Protocol:
-    raw = yaml.safe_load((STUDIES / f"{study}.yaml").read_text(encoding="utf-8"))
+def shipped(study: str, data_root: Path | str, folder: Path, *, file: str = "") -> Protocol:
+    raw = yaml.safe_load((STUDIES / f"{file or study}.yaml").read_text(encoding="utf-8"))
     return Protocol(Layout(load(raw | {"data_root": str(data_root)})), study, folder / "listing.tsv")
 
 
@@ -85,6 +85,40 @@ def test_sound_cataract_protocol(tmp_path: Path) -> None:
     shares = pd.crosstab(split["class"], split["part"], normalize="index")
     np.testing.assert_allclose(shares["test"], 0.25, atol=0.01)
     np.testing.assert_allclose(shares["validation"], 0.15, atol=0.01)
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    ("study", "rows", "copied", "patients"),
+    [
+        # all rows, whether copies of one image part, whether patients do
+        ("clean", 524, False, False),
+        ("clean-copies", 1036, True, True),
+        ("clean-patients", 524, False, True),
+        ("published", 1036, True, True),
+        ("published-copies", 524, False, True),
+    ],
+)
+def test_factors_of_the_split(study: str, rows: int, copied: bool, patients: bool, tmp_path: Path) -> None:
+    protocol = shipped(study, REAL, tmp_path, file="cataract-factors")
+    images, _ = protocol.curated()
+    split = protocol.divided(images).merge(images[["image_id", "content"]])
+    train, test = (split[split["part"] == part] for part in ("train", "test"))
+    assert len(split) == rows
+    assert test["content"].isin(train["content"]).any() == copied
+    assert test["group"].isin(train["group"]).any() == patients
+
+
+@needs_real_data
+@pytest.mark.parametrize("study", ["clean-augmentation", "trained-augmentation"])
+def test_unbalanced_copies_have_the_published_shares(study: str, tmp_path: Path) -> None:
+    """Of 828 published training rows 600 were copied: all 414 cataract ones and 186 normal ones."""
+    protocol = shipped(study, REAL, tmp_path, file="cataract-factors")
+    split = protocol.divided(protocol.curated()[0])
+    copied = protocol.viewed(split).merge(split, on="image_id")["class"].value_counts()
+    training = split.loc[split["part"] == "train", "class"].value_counts()
+    assert copied["cataract"] == training["cataract"]
+    assert copied["normal"] == round(186 / 414 * training["normal"])
 
 
 @needs_real_data

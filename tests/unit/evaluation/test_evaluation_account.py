@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,13 @@ from heteroscope.evaluation.runs import InteractionTest
 from heteroscope.evaluation.verdict import label_test
 
 CLASSES = {"normal": ["n"], "disease": ["d"]}
+NO_OTHERS = pd.DataFrame({"primary": [True]})
 NO_ATTRIBUTES = pd.DataFrame(columns=["attribute", "measure", "association", "p", "p_holm"])
+
+
+def document_of(study: config.StudyContext, analysis: Analysis, split: pd.DataFrame) -> dict[str, Any]:
+    test = label_test(analysis, seed=account.SEED, level=study.study.level)
+    return verdict_document(study, analysis, test, attributes=NO_ATTRIBUTES, sensitivity=NO_OTHERS, split=split)
 
 
 def context(controls: config.Controls, **changes: object) -> config.StudyContext:
@@ -174,10 +181,10 @@ def test_a_backbone_that_saw_patients_or_copies_cannot_tell(
     tuned = context(controls, **network(weights="trained", finetune=config.Finetune()))
     share = pd.DataFrame({"part": "backbone", "group": ["b0", "b1"], "content": ["x0", "x1"]})
     whole = pd.concat([split, share], ignore_index=True)
-    assert verdict_document(tuned, [analysis], NO_ATTRIBUTES, whole)["verdict"] == "different"
+    assert document_of(tuned, analysis, whole)["verdict"] == "different"
     whole.loc[350, "group"] = "p3"  # two training images of this patient
     whole.loc[351, "content"] = "c210"
-    document = verdict_document(tuned, [analysis], NO_ATTRIBUTES, whole)
+    document = document_of(tuned, analysis, whole)
     assert document["verdict"] == "not assessable"
     assert "patients or copies of 3 of the study's images" in document["reason"]
     assert document["clusters_that_gain"] == []
@@ -185,7 +192,7 @@ def test_a_backbone_that_saw_patients_or_copies_cannot_tell(
 
 
 def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
-    document = verdict_document(context(controls), [analysis], NO_ATTRIBUTES, split)
+    document = document_of(context(controls), analysis, split)
     test = label_test(analysis, seed=account.SEED, level=0.05)
     assert test is not None
     assert document["verdict"] == "different"
@@ -199,7 +206,7 @@ def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.D
     assert document["clusters_that_gain"] == [0, 1]
     assert document["sensitivity"] == []
     assert document["published_comparison"]["clusters"] == 2
-    without = verdict_document(context(controls), [replace(analysis, labels=None)], NO_ATTRIBUTES, split)
+    without = document_of(context(controls), replace(analysis, labels=None), split)
     assert [without[name] for name in ("verdict", "test", "rules", "interaction")] == [
         "not assessable",
         None,
@@ -211,7 +218,7 @@ def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.D
 def test_the_document_holds_power_and_both_rules(
     analysis: Analysis, controls: config.Controls, split: pd.DataFrame
 ) -> None:
-    document = verdict_document(context(controls), [analysis], NO_ATTRIBUTES, split)
+    document = document_of(context(controls), analysis, split)
     test, labels = label_test(analysis, seed=account.SEED, level=0.05), analysis.labels
     assert test is not None
     assert labels is not None

@@ -19,6 +19,7 @@ from heteroscope import config, provenance, report
 from heteroscope.data.quality import REASONS
 from heteroscope.errors import StoreError
 from heteroscope.evaluation import account, comparison, performance
+from heteroscope.evaluation.sensitivity import sensitivity_table
 from heteroscope.evaluation.verdict import label_test
 from heteroscope.figures import comparison as figures
 from heteroscope.figures.style import save_figure
@@ -69,6 +70,9 @@ class Study:
             {"attribute": ["camera", "age"], "measure": ["Cramér's V", "eta squared"], "association": [0.8123, 0.0456],
              "p": [0.001, 0.731], "p_holm": [0.002, 0.731], "images": [150, 149], "levels": [3, 61]}
         )  # fmt: skip
+        split = analysis.assignments[analysis.assignments["view"] == 0]
+        tests = [label_test(a, seed=0, level=0.05) for a in analyses]
+        primary = clusterings.index("kmeans-3")
         self.tables = {
             "clusters": pd.concat([comparison.cluster_table(a, controls, metric) for a in analyses]),
             "baseline": pd.concat([comparison.baseline_table(a, metric) for a in analyses]),
@@ -77,18 +81,25 @@ class Study:
             "transfer": pd.concat([comparison.transfer_table(a, metric) for a in analyses]),
             "attributes": self.attributes,
             "curve": comparison.curve_table(analyses[0], metric),
+            "sensitivity": sensitivity_table(self.context, analyses, tests, split),
         }
         for name, table in self.tables.items():
             write_table(table, folder / f"compare/{name}.csv")
-        split = analysis.assignments[analysis.assignments["view"] == 0]
-        self.document = account.verdict_document(self.context, analyses, self.attributes, split)
+        self.document = account.verdict_document(
+            self.context,
+            analyses[primary],
+            tests[primary],
+            attributes=self.attributes,
+            sensitivity=self.tables["sensitivity"],
+            split=split,
+        )
         write_json(self.document, folder / "compare/verdict.json")
-        test = label_test(analysis, seed=0, level=0.05)
-        save_figure(figures.draw_gain(test, self.document["verdict"], 0.05), folder / "compare/gain.png")
+        save_figure(figures.draw_gain(tests[primary], self.document["verdict"], 0.05), folder / "compare/gain.png")
         for name in (
             "retraining",
             "power",
             "curve",
+            "sensitivity",
             "transfer",
             "baseline",
             "confusion",
@@ -193,7 +204,7 @@ def test_page_makes_no_request(raw, page):
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
     pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
-    assert len(pictures) == 7 + 1 + len(FIGURES_OF_CLUSTERING)
+    assert len(pictures) == 8 + 1 + len(FIGURES_OF_CLUSTERING)
     content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
     assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
     assert all(len(alt) > 30 for alt in pictures)
@@ -301,9 +312,22 @@ def test_primary_analysis_comes_first_and_others_are_sensitivity(tmp_path, analy
     text = Page(study.page()).text
     assert text.index("small-cnn, kmeans-3 (the verdict rests on this one)") < text.index("small-cnn, kmeans-9")
     table = next(t for t in _tables(study.page()) if "accuracy gain" in t[0])
-    assert table[1][1] == "kmeans-9"
-    assert float(table[1][3]) == pytest.approx(study.document["sensitivity"][0]["p"], rel=0.01)
-    assert float(table[1][5]) == pytest.approx(study.document["sensitivity"][0]["p_nonlinear"], rel=0.01)
+    [other] = study.document["sensitivity"]
+    assert [row[1:3] for row in table[1:]] == [["kmeans-3", "yes"], ["kmeans-9", "no"]]
+    for name in ("p", "p (Holm)", "p (curved rule)"):
+        key = {"p (Holm)": "p_holm", "p (curved rule)": "p_nonlinear"}.get(name, name)
+        assert float(table[2][table[0].index(name)]) == pytest.approx(other[key], rel=0.01)
+    assert table[2][table[0].index("verdict")] == other["verdict"] == "different"
+    assert table[1][table[0].index("p (Holm)")] == "–"
+
+
+def test_what_comes_back_of_the_clusters_is_shown(study, raw):
+    table = next(t for t in _tables(raw) if "ARI, bootstraps" in t[0])
+    shown = dict(zip(table[0], table[1], strict=True))
+    assert (shown["silhouette"], shown["ARI, bootstraps"], shown["failed bootstraps"]) == ("0.314", "0.876", "1")
+    assert (shown["ARI, seeds"], shown["ARI, other backbones"], shown["ARI, primary analysis"]) == ("0.943", "–", "1")
+    overview = next(t for t in _tables(raw) if "comes back" in t[0])
+    assert [row[overview[0].index("comes back")] for row in overview[1:]] == ["0.9", "0.75", "0.6"]
 
 
 def test_page_without_a_test_or_rejections_is_whole(tmp_path, analysis):
@@ -329,7 +353,17 @@ def test_template_and_captions_stand_in_the_package():
     folder = Path(report.__file__).parent
     assert (folder / "template.html.j2").is_file()
     captions = {path.stem for path in (folder / "captions").glob("*.rst")}
-    tables = {"clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion", "verdict"}
+    tables = {
+        "clusters",
+        "baseline",
+        "transfer",
+        "attributes",
+        "curve",
+        "metrics",
+        "confusion",
+        "sensitivity",
+        "verdict",
+    }
     assert captions == tables | {"retraining", "gain", "power", "split", *FIGURES_OF_CLUSTERING}
     assert set(words.FIGURES_OF_CLUSTERING) == set(FIGURES_OF_CLUSTERING)
 

@@ -16,8 +16,8 @@ from heteroscope.evaluation.analysis import Analysis
 from heteroscope.stages.compare import main
 from heteroscope.store import write_table
 
-TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion")
-FIGURES = ("retraining", "gain", "power", "curve", "transfer", "baseline", "confusion")
+TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion", "sensitivity")
+FIGURES = ("retraining", "gain", "power", "curve", "transfer", "baseline", "confusion", "sensitivity")
 
 
 def study_context(controls: config.Controls, metric: str) -> config.StudyContext:

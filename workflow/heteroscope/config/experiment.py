@@ -121,7 +121,9 @@ class Study(Closed):
     )
     head: Identifier = Field(description="id of a head")
     controls: Identifier = Field(description="id of controls")
-    metric: Metric = Field("accuracy", description="metric of the published comparison")
+    metric: Metric = Field(
+        "accuracy", description="metric of the published comparison; of more than two classes the mean over classes"
+    )
     level: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.05, description="the verdict's level: different where p is at most this"
     )

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heteroscope.config import FUSION, StudyContext
+from heteroscope.config import StudyContext
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.by_eye import called_by_eye
 from heteroscope.evaluation.comparison import published_comparison
 from heteroscope.evaluation.curve import curve_document, curve_sentence
-from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, label_test, sensitivity
+from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, leaked_images
 
 FEW_TEST_IMAGES = 100
 WEAKER_RULE = 0.1
@@ -24,15 +24,26 @@ SEED = 0
 
 
 def verdict_document(
-    context: StudyContext, analyses: list[Analysis], attributes: pd.DataFrame, split: pd.DataFrame
+    context: StudyContext,
+    analysis: Analysis,
+    test: LabelTest | None,
+    *,
+    attributes: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    split: pd.DataFrame,
 ) -> dict[str, Any]:
-    """The content of verdict.json."""
+    """The content of verdict.json.
+
+    Args:
+        context: the study.
+        analysis: the primary one.
+        test: of it.
+        attributes: table of `attributes.attribute_table`.
+        sensitivity: table of `sensitivity.sensitivity_table`.
+        split: which image stands in which part.
+    """
     study = context.study
-    tests = {(a.backbone, a.clustering): label_test(a, seed=SEED, level=study.level) for a in analyses}
-    primary = (study.primary.backbone, study.primary.clustering)
-    analysis = next(a for a in analyses if (a.backbone, a.clustering) == primary)
-    test = tests[primary]
-    verdict, reason = decide(context, test, leaked=_leaked(context, split))
+    verdict, reason = decide(context, analysis.backbone, test, leaked=leaked_images(context, analysis.backbone, split))
     published = published_comparison(analysis, context.controls, study.metric)
     published["called_by_eye"] = called_by_eye(analysis, study.metric)
     warnings = warnings_of(context, analysis, split)
@@ -41,7 +52,7 @@ def verdict_document(
         "title": study.title,
         "verdict": verdict,
         "reason": reason,
-        "primary": {"backbone": primary[0], "clustering": primary[1]},
+        "primary": {"backbone": analysis.backbone, "clustering": analysis.clustering},
         "level": study.level,
         "margin": study.margin,
         "test": _test_document(test),
@@ -50,7 +61,7 @@ def verdict_document(
         "clusters_that_gain": [] if verdict == "not assessable" else clusters_that_gain(analysis, study.level),
         "published_comparison": published,
         "curve": curve_document(analysis.curve, study.metric),
-        "sensitivity": sensitivity(context, tests, primary),
+        "sensitivity": sensitivity[~sensitivity["primary"]].to_dict("records"),
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
         "arithmetic": {name: analysis.summary[name] for name in ("engine", "precision", "agreement")},
@@ -107,15 +118,6 @@ def _overlap(split: pd.DataFrame, column: str) -> int:
         return int((tested.groupby(column)["fold"].transform("nunique") > 1).sum())
     known = set(split.loc[split["part"] == "train", column])
     return int(split.loc[split["part"] == "test", column].isin(known).sum())
-
-
-def _leaked(context: StudyContext, split: pd.DataFrame) -> int:
-    """Images of the study that show a patient, or a copy of an image, of the share B that trained a backbone."""
-    parts = [context.backbones[part] for part in context.study.primary.backbone.split(FUSION)]
-    if not any(backbone.finetune for backbone in parts):
-        return 0
-    share, rest = split[split["part"] == "backbone"], split[split["part"] != "backbone"]
-    return int((rest["group"].isin(share["group"]) | rest["content"].isin(share["content"])).sum())
 
 
 def warnings_of(context: StudyContext, analysis: Analysis, split: pd.DataFrame) -> list[str]:
@@ -228,7 +230,7 @@ def paragraph(
             clusters = "cluster" if len(gaining) == 1 else "clusters"
             sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")
     sentences.append(curve_sentence(analysis.curve, context.study.metric))
-    sentences.append(_published_sentence(published))
+    sentences.append(_published_sentence(published, classes=len(analysis.class_names)))
     if (correlate := _correlate(attributes, context.study.level)) is not None:
         sentences.append(correlate)
     if len(context.study.backbones) * len(context.study.clusterings) > 1:
@@ -291,7 +293,7 @@ def _p(value: float) -> str:
     return f"p = {value:.3g}" if np.isfinite(value) else "p not defined"
 
 
-def _published_sentence(published: dict[str, Any]) -> str:
+def _published_sentence(published: dict[str, Any], *, classes: int) -> str:
     if not np.isfinite(published["T"]):
         return (
             "The published comparison of retrained models is not defined here: fewer than two clusters can be compared."
@@ -302,10 +304,12 @@ def _published_sentence(published: dict[str, Any]) -> str:
             "; against whole data sets in which each class is one Gaussian cloud, clustered and trained alike,"
             f" {_p(published['p_gaussian'])}"
         )
+    averaged = " (mean over classes)" if classes > 2 and published["metric"] != "accuracy" else ""
     return (
-        f"As description only: spread of the retrained models' {published['metric']} against random sets of the same"
-        f" size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}{gaussian}."
-        " Compact clusters may differ from random sets in any collection, and clusters with rules of their own may not."
+        f"As description only: spread of the retrained models' {published['metric']}{averaged} against random sets of"
+        f" the same size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}"
+        f"{gaussian}. Compact clusters may differ from random sets in any collection, and clusters with rules of their"
+        " own may not."
     )
 
 

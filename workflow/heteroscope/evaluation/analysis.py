@@ -38,6 +38,8 @@ class Analysis:
         gaussian: the arm of data sets drawn from one Gaussian a class, one a fold; empty where the study leaves it out.
         class_names: the negative class first.
         summary: the baseline's metrics.json, of the first fold: what all folds have in common is read from it.
+        silhouette: of the training rows under the clusters; None where it is not defined.
+        stability: of the clustering (see `clustering.stability.stability`).
         approximate: what of the clustering was done in blocks because of the data's size, in words.
     """
 
@@ -54,6 +56,8 @@ class Analysis:
     gaussian: list[GaussianRuns]
     class_names: list[str]
     summary: dict[str, Any]
+    silhouette: float | None
+    stability: dict[str, Any]
     approximate: list[str]
 
     @property
@@ -90,6 +94,7 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
     folds = files["folds"]
     predictions = [read_table(Path(fold["predictions"])) for fold in folds]
     shown = [table.loc[table["seed"] == 0, "image_id"].tolist() for table in predictions]
+    quality = read_json(Path(files["quality"]))
     return Analysis(
         backbone=files["backbone"],
         clustering=files["clustering"],
@@ -106,7 +111,9 @@ def load_analysis(files: dict[str, Any]) -> Analysis:
             name.removeprefix("probability_") for name in predictions[0].columns if name.startswith("probability_")
         ],
         summary=read_json(Path(folds[0]["metrics"])),
-        approximate=read_json(Path(files["quality"])).get("approximate", []),
+        silhouette=quality["silhouette"]["clusters"],
+        stability=read_json(Path(files["stability"])),
+        approximate=quality.get("approximate", []),
     )
 
 

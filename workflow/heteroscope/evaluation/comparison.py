@@ -13,7 +13,13 @@ from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
 from heteroscope.evaluation.curve import SIZES, points
 from heteroscope.evaluation.runs import LabelArm, LabelRuns
 from heteroscope.evaluation.scores import ESTIMATES, PATIENT_METRICS, score_table, study_scores
-from heteroscope.evaluation.statistics import holm, omnibus, permutation_p, spearman, two_sided_permutation_p
+from heteroscope.evaluation.statistics import (
+    compared_omnibus,
+    holm,
+    permutation_p,
+    spearman,
+    two_sided_permutation_p,
+)
 
 FEW_IMAGES = 10
 FEWEST_FOR_RHO = 5  # compared clusters from which on a p of the rank correlation means something
@@ -31,6 +37,7 @@ def cluster_table(analysis: Analysis, controls: Controls, metric: str) -> pd.Dat
     table = pd.DataFrame({"backbone": analysis.backbone, "clustering": analysis.clustering, "cluster": range(k)})
     table["size"] = np.bincount(train["cluster"], minlength=k)
     table["within_distance"] = within.reindex(range(k)).to_numpy()
+    table["jaccard"] = [cluster["jaccard"] for cluster in analysis.stability["clusters"]]
     for label, name in enumerate(analysis.class_names):
         table[f"n_{name}"] = np.bincount(train.loc[train["label"] == label, "cluster"], minlength=k)
     table["test_size"] = np.bincount(analysis.test["cluster"], minlength=k)
@@ -178,9 +185,7 @@ def published_comparison(analysis: Analysis, controls: Controls, metric: str) ->
 def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, controls: Controls) -> np.ndarray:
     values, sizes = analysis.metric_of_draws(metric, arm), analysis.sizes(arm)
     counts = np.stack([runs.class_counts for runs in analysis.arms[arm]], axis=1)
-    left_out = ~eligible | (counts.min(axis=2) < controls.min_class)
-    values = np.where(left_out, np.nan, values)
-    return np.where(np.isfinite(values).sum(axis=1) >= 2, omnibus(values, sizes), np.nan)
+    return compared_omnibus(values, sizes, eligible & (counts.min(axis=2) >= controls.min_class))
 
 
 def _distance_test(analysis: Analysis) -> dict[str, float]:

@@ -54,9 +54,10 @@ def score_table(
 
 
 def study_scores(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Metric → mean, sd, low and high, of the values that a study speaks of: of two classes the positive one's, of
-    more the macro means, and what needs no average.
-    """  # fmt: skip
+    """Metric → mean, sd, low and high of the values that a study speaks of.
+
+    Of two classes they are the positive one's, of more the macro means; accuracy and patients need no average.
+    """
     average = "binary" if (scores["average"] == "binary").any() else "macro"
     chosen = scores[scores["average"].isin(["overall", average])].set_index("metric")
     return {str(name): {key: float(row[key]) for key in ESTIMATES} for name, row in chosen.iterrows()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import label_gains
 from heteroscope.evaluation.runs import Rotations, gains
-from heteroscope.evaluation.statistics import bootstrap_interval, holm, p_interval, permutation_p
+from heteroscope.evaluation.statistics import bootstrap_interval, p_interval, permutation_p
 
 CEILING = 0.99
 INTERVAL_SHARE = 0.9
@@ -167,9 +166,20 @@ def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None,
     return None
 
 
-def decide(context: StudyContext, test: LabelTest | None, *, leaked: int = 0) -> tuple[str, str]:
-    """The verdict and its reason: different, nonlinear rule, equivalent, undecided, or not assessable."""
-    if reason := not_assessable(context, context.study.primary.backbone, test, leaked=leaked):
+def leaked_images(context: StudyContext, backbone: str, split: pd.DataFrame) -> int:
+    """Images of the study that show a patient, or a copy of an image, of the share B that trained a backbone."""
+    if not any(context.backbones[part].finetune for part in backbone.split(FUSION)):
+        return 0
+    share, rest = split[split["part"] == "backbone"], split[split["part"] != "backbone"]
+    return int((rest["group"].isin(share["group"]) | rest["content"].isin(share["content"])).sum())
+
+
+def decide(context: StudyContext, backbone: str, test: LabelTest | None, *, leaked: int = 0) -> tuple[str, str]:
+    """The verdict and its reason: different, nonlinear rule, equivalent, undecided, or not assessable.
+
+    The arguments are those of `not_assessable`.
+    """
+    if reason := not_assessable(context, backbone, test, leaked=leaked):
         return "not assessable", reason
     assert test is not None
     level = context.study.level
@@ -193,24 +203,6 @@ def decide(context: StudyContext, test: LabelTest | None, *, leaked: int = 0) ->
     if max(abs(bound) for bound in test.interval) <= context.study.margin:
         return "equivalent", f"the accuracy gain lies within ± {context.study.margin:g}"
     return "undecided", "no difference was shown, and none of the size of the margin was ruled out"
-
-
-def sensitivity(
-    context: StudyContext, tests: dict[tuple[str, str], LabelTest | None], primary: tuple[str, str]
-) -> list[dict[str, Any]]:
-    """All assessable analyses but the primary one, with Holm-adjusted p."""
-    others = [
-        (axes, test)
-        for axes, test in tests.items()
-        if axes != primary and test is not None and not_assessable(context, axes[0], test) is None
-    ]
-    adjusted = holm(np.array([test.p for _, test in others]))
-    return [
-        {"backbone": backbone, "clustering": clustering, "gain": test.gain, "p": test.p, "p_holm": p_holm,
-         "p_nonlinear": test.p_nonlinear,
-         "accuracy_gain": test.accuracy_gain, "compared_clusters": len(test.eligible)}
-        for ((backbone, clustering), test), p_holm in zip(others, adjusted, strict=True)
-    ]  # fmt: skip
 
 
 def clusters_that_gain(analysis: Analysis, level: float) -> list[int]:

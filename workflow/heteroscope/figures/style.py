@@ -104,9 +104,20 @@ def save_figure(figure: Figure, path: Path, *, footer: str = "") -> None:
         width = int(figure.get_figwidth() * 14)  # letters that fit at this size
         text = "\n".join(textwrap.wrap(footer, width))
         figure.draw_without_rendering()  # legends outside the axes find their places
+        figure.set_layout_engine("none")
+        _pin_legends(figure)
         lowest = min(figure.get_tightbbox().y0 / figure.get_figheight(), 0.0)
         figure.text(0.0, lowest - 0.01, text, ha="left", va="top", fontsize=7, color="0.45")
     with atomic_path(path) as temporary:
         figure.savefig(
             temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None}
         )
+
+
+def _pin_legends(figure: Figure) -> None:
+    """Keep the figure's own legends where they stand: at its edge they would follow it, over the footer."""
+    for legend in figure.legends:
+        place = figure.transFigure.inverted().transform(legend.get_window_extent().p0)
+        legend.borderaxespad = 0
+        legend.set_loc("lower left")
+        legend.set_bbox_to_anchor(tuple(place), transform=figure.transFigure)

@@ -17,8 +17,11 @@ from heteroscope.report import tables, words
 from heteroscope.store import read_json, read_table
 
 TEMPLATE = "template.html.j2"
-TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion")
-SENSITIVITY = ("backbone", "clustering", "gain", "p", "p_holm", "p_nonlinear", "accuracy_gain", "compared_clusters")
+TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "sensitivity", "metrics", "confusion")
+STABILITY = ("backbone", "clustering", "method", "k", "silhouette", "ari_bootstraps", "failed_bootstraps", "ari_seeds",
+             "ari_backbones", "ari_with_primary")  # fmt: skip
+SENSITIVITY = ("backbone", "clustering", "primary", "verdict", "compared_clusters", "images", "gain", "p", "p_holm",
+               "p_nonlinear", "accuracy_gain", "accuracy_gain_low", "accuracy_gain_high")  # fmt: skip
 LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "umap-learn", "numpy", "scipy",
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
 
@@ -79,7 +82,7 @@ def page_data(
             frames["attributes"],
         ),
         "downloads": [_download(compare / f"{name}.csv") for name in TABLES],
-        "sensitivity": _sensitivity(document["sensitivity"]),
+        **_over_analyses(frames["sensitivity"]),
         "arms": [
             {"name": arm, "trains_on": trained, "asks": asked, "used": arm in {"cluster", *context.controls.arms}}
             for arm, trained, asked in words.ARMS
@@ -180,13 +183,23 @@ def _published(published: dict[str, Any]) -> str:
     return f"{text}. This is description, not the verdict."
 
 
-def _sensitivity(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    if not rows:
-        return None
-    return tables.plain_table(
-        "Every other backbone and clustering of the study, by the same test; p adjusted over these rows (Holm).",
-        pd.DataFrame(rows)[list(SENSITIVITY)],
-    )
+def _over_analyses(frame: pd.DataFrame) -> dict[str, Any]:
+    """How stable the clusters of all analyses are, and what each analysis answers; the primary one first."""
+    frame = frame.sort_values("primary", ascending=False, kind="stable")
+    return {
+        "stability": tables.plain_table(
+            "How far the clusters come back. ARI is the adjusted Rand index: 1 where all images are divided in the same"
+            " way, 0 where no more than by chance; over bootstraps of the training patients, over other seeds of the"
+            " clustering, with the study's other backbones, and with the analysis that the verdict rests on. Clusters"
+            " that do not come back are slices of one cloud rather than groups.",
+            frame[list(STABILITY)],
+        ),
+        "sensitivity": tables.plain_table(
+            "Every backbone and clustering of the study by the same test, with the verdict that it would give if it"
+            " were the primary one; p (Holm) is adjusted over all but that one.",
+            frame[list(SENSITIVITY)],
+        ),
+    }
 
 
 _ARITHMETIC = "{engine} in {precision}, lowest cosine similarity to torch in float32 {agreement}"

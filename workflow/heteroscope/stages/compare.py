@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write clusters, baseline, transfer, attributes and curve (CSV, Markdown, LaTeX), verdict.json and the figures."""
+    """Write the tables (CSV, Markdown, LaTeX), verdict.json and the figures."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
     arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
@@ -33,17 +33,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.evaluation import account, comparison, performance
     from heteroscope.evaluation.analysis import load_analysis
     from heteroscope.evaluation.attributes import attribute_table
+    from heteroscope.evaluation.sensitivity import sensitivity_table
     from heteroscope.evaluation.verdict import label_test
     from heteroscope.figures import comparison as figures
     from heteroscope.figures.confusion import draw_confusion
     from heteroscope.figures.curve import draw_curve
+    from heteroscope.figures.sensitivity import draw_sensitivity
     from heteroscope.figures.style import save_figure
 
     context = config.parse(config.StudyContext, args.context)
     study = context.study
     analyses = [load_analysis(files) for files in json.loads(args.plan)]
+    tests = [label_test(analysis, seed=account.SEED, level=study.level) for analysis in analyses]
     axes = (study.primary.backbone, study.primary.clustering)
-    primary = next(analysis for analysis in analyses if (analysis.backbone, analysis.clustering) == axes)
+    primary, test = next(
+        (analysis, test)
+        for analysis, test in zip(analyses, tests, strict=True)
+        if (analysis.backbone, analysis.clustering) == axes
+    )
     images = store.read_table(args.images)
     split = store.read_table(args.split).merge(images[["image_id", "content"]], on="image_id", how="left")
 
@@ -56,15 +63,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         "curve": pd.concat([comparison.curve_table(a, study.metric) for a in by_backbone.values()]),
         "metrics": pd.concat([performance.metrics_table(a) for a in by_backbone.values()]),
         "confusion": pd.concat([performance.confusion_table(a) for a in by_backbone.values()]),
+        "sensitivity": sensitivity_table(context, analyses, tests, split),
     }
-    document = account.verdict_document(context, analyses, tables["attributes"], split)
+    document = account.verdict_document(
+        context,
+        primary,
+        test,
+        attributes=tables["attributes"],
+        sensitivity=tables["sensitivity"],
+        split=split,
+    )
     store.write_json(document, args.output / "verdict.json")
     names = account.warning_names(document["warnings"])
     for name, table in tables.items():
         marked = table.assign(weights=table.get("weights", document["weights"]), warnings=names)
         store.write_table_in_all_formats(marked, args.output / f"{name}.csv")
 
-    test = label_test(primary, seed=account.SEED, level=study.level)
     drawn = {
         "retraining": figures.draw_retraining(primary, context.controls, study.metric),
         "gain": figures.draw_gain(test, document["verdict"], study.level),
@@ -73,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
         "baseline": figures.draw_baseline(_of(primary, tables["baseline"]), study.metric),
         "confusion": draw_confusion(performance.confusion_table(primary)),
+        "sensitivity": draw_sensitivity(tables["sensitivity"], level=study.level, margin=study.margin),
     }
     for name, figure in drawn.items():
         footer = f"weights: {document['weights']}. warnings: {names or 'none'}"

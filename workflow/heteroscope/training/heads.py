@@ -25,7 +25,7 @@ from heteroscope.config import Head
 from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
 from heteroscope.training.lightning import pytorch_lightning as lightning
-from heteroscope.training.optimizers import StackedOptimizer
+from heteroscope.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,8 @@ def _fit(stack: HeadStack, epochs: int) -> None:
     trainer = lightning.Trainer(max_epochs=epochs, barebones=True, accelerator="auto", devices=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no optimizer, few workers: both are meant
-        trainer.fit(stack, DataLoader(stack.batches, batch_size=None))
+        # an epoch is one step of Lightning's, whose bookkeeping costs more than a step of a small stack
+        trainer.fit(stack, DataLoader([stack.batches], batch_size=None))  # type: ignore[arg-type]
 
 
 class HeadStack(lightning.LightningModule):
@@ -159,7 +160,7 @@ class HeadStack(lightning.LightningModule):
         self.automatic_optimization = False
         self.spec = spec
         self.register_buffer("features", features, persistent=False)
-        self.register_buffer("labels", labels, persistent=False)
+        self.register_buffer("labels", labels.t().contiguous(), persistent=False)
         self.selection = torch.from_numpy(np.asarray(selection, dtype=np.int64))
         members, size = len(labels), features.shape[1]
         # the largest groups first: those with batches left in an epoch are always a prefix of the stack
@@ -180,21 +181,25 @@ class HeadStack(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Make the optimiser, and what a step writes to, once the weights stand on the device of the training."""
-        self.optimizer = StackedOptimizer(self.weight.data, self.batches.counts, self.spec)
+        self.optimizer = make_optimizer(self.weight.data, self.batches.counts, self.spec)
         # memory that is taken anew at every step costs more than the step
         self.gradient = torch.empty_like(self.weight).flatten()
         self.inputs = self.features.new_empty(len(self.weight) * self.spec.batch_size, self.features.shape[1])
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+    def training_step(self, batches: Batches, _: int) -> None:
+        """An epoch."""
+        for rows, share in batches:
+            self._step(rows.to(self.device), share.to(self.device))
+
+    def _step(self, rows: Tensor, share: Tensor) -> None:
         """One step of every group that has a batch left: rows (a, b), weights (a, b) that sum to one a group."""
-        rows, share = (tensor.to(self.device) for tensor in batch)
         inputs = torch.index_select(self.features, 0, rows.flatten(), out=self.inputs[: rows.numel()])
         inputs = inputs.view(*rows.shape, -1)
         weight = self.weight.data[: len(rows)]
-        error = _errors(weight, inputs, self.labels.t()[rows]) * share[..., None, None]
+        error = _errors(weight, inputs, self.labels[rows]) * share[..., None, None]
         gradient = self.gradient[: weight.numel()].view(len(rows), -1, weight.shape[-1])
         torch.bmm(error.flatten(2).transpose(1, 2), inputs, out=gradient)
-        self.optimizer.step(gradient.view(weight.shape))
+        self.optimizer.step(self.weight.data, gradient.view(weight.shape))
 
     def on_train_epoch_end(self) -> None:
         """Score all heads on the selection rows, keep the best weights, drop those that have stopped."""
@@ -221,18 +226,17 @@ class HeadStack(lightning.LightningModule):
             self.live, self.live_members = self.live[groups], self.live_members[members]
             self.batches.live = self.live
             rows, columns = (torch.from_numpy(kept).to(self.device) for kept in (groups, members))
-            self.labels = self.labels[columns]
+            self.labels = self.labels[:, columns]
             self.weight.data = self.weight.data[rows][:, columns]
-            self.optimizer.keep(self.weight.data, groups, members)
+            self.optimizer.keep(groups, members)
 
     @torch.no_grad()
     def _monitored(self) -> np.ndarray:
         """The monitored value of every live head on the selection rows, larger is better: (groups, members)."""
         rows = (self.selection if self.selection.ndim == 1 else self.selection[self.live]).to(self.device)
         logits = _logits(self.weight.data, self.features[rows])
-        probability, label = logits.softmax(dim=-1).cpu().numpy(), self.labels[:, rows].cpu().numpy()
-        if rows.ndim == 2:  # (members, groups, v): rows of each group
-            label = label.swapaxes(0, 1)
+        probability = logits.softmax(dim=-1).cpu().numpy()
+        label = self.labels[rows].transpose(-2, -1).cpu().numpy()  # (members, v), or (groups, members, v)
         if self.spec.monitor == "loss":
             value = -metrics.log_losses(probability, label).mean(axis=-1)
         else:
