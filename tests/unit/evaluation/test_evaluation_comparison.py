@@ -284,7 +284,7 @@ def test_an_analysis_is_read_as_it_was_written(
     for kind in ("linear", "quadratic"):
         read, written = getattr(found.labels, kind), getattr(analysis.labels, kind)
         for field in fields(written):
-            np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name))
+            np.testing.assert_allclose(getattr(read, field.name), getattr(written, field.name), rtol=1e-12)
     assert not np.array_equal(found.labels.linear.own_loss, found.labels.quadratic.own_loss, equal_nan=True)
     assert load_analysis(files | {"label_sets": None}).labels is None
 

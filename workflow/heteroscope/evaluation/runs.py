@@ -63,7 +63,7 @@ class LabelRuns:
     @property
     def eligible(self) -> np.ndarray:
         """(1 + draws, k) bool, which clusters are compared in every fold."""
-        member = self.cluster[:, None] == np.arange(self.own_accuracy.shape[1])
+        member = np.eye(self.own_accuracy.shape[1], dtype=int)[self.cluster]
         return np.asarray(((self.compared @ member) == member.sum(axis=0)) & member.any(axis=0))
 
     def take(self, rows: Sequence[int] | slice) -> LabelRuns:
