@@ -53,6 +53,9 @@ studies: $(INSTALLED) ## the real studies, in docs/studies.md (an hour on two co
 bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/results.md (over half an hour; ONLY=embed,heads: these rows)
 	python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
+calibrate: $(INSTALLED) ## how often the tests err, on simulated studies, in docs/calibration.md (hours; goes on where it was stopped; ONLY=null,power)
+	python -m calibration $(if $(ONLY),--only $(ONLY))
+
 test: $(INSTALLED) lint ## all checks and tests
 	pytest
 

@@ -59,9 +59,10 @@ def analysis_of(
     return Analysis(**(unread | read))
 
 
-def context_of(k: int, seed: int) -> StudyContext:
-    """A study that asks for the verdict with this module's head and number of draws."""
-    clustering = Clustering(k=k, reduce=Reduction(method="pca", components=COMPONENTS), seed=seed)
+def context_of(setting: Setting, seed: int) -> StudyContext:
+    """A study that asks for the verdict with the settings' head and number of draws."""
+    components = min(COMPONENTS, setting.world.features)
+    clustering = Clustering(k=setting.k, reduce=Reduction(method="pca", components=components), seed=seed)
     return StudyContext(
         id="simulated",
         study=Study(
@@ -91,7 +92,7 @@ def run_verdict(samples: Samples, partition: Partition, context: StudyContext) -
     arm = label_arm(sets, runs)
     test = label_test(analysis_of(samples, partition, labels=arm, arms={}), seed=0, level=context.study.level)
     assert test is not None
-    return decide(context, test)[0], test, arm
+    return decide(context, context.study.primary.backbone, test)[0], test, arm
 
 
 def run_controls(samples: Samples, partition: Partition, context: StudyContext) -> Analysis:
@@ -139,7 +140,7 @@ def _strata(samples: Samples, *, by_class: bool) -> list[np.ndarray]:
 def simulate(setting: Setting, seed: int) -> dict[str, Any]:
     """One study: what its tests found, as numbers and words that JSON holds."""
     samples, stratum = draw(setting.world, seed)
-    context = context_of(setting.k, seed)
+    context = context_of(setting, seed)
     partition = partition_samples(samples, context.clusterings["kmeans"])
     if setting.partition != "kmeans":
         partition = divide_randomly(samples, partition, skewed=setting.partition == "skewed", seed=seed)

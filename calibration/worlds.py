@@ -120,6 +120,12 @@ def _gaussian(world: World, n: int, generator: np.random.Generator) -> Drawn:
     return _alone(_spread(_shifted(generator.normal(size=(n, world.features)), label, world, generator)), label)
 
 
+def _round(world: World, n: int, generator: np.random.Generator) -> Drawn:
+    """Two round clouds: embeddings vary most along the line between the classes, so that clusters lie along it too."""
+    label = _labels(world, n, generator)
+    return _alone(_shifted(generator.normal(size=(n, world.features)), label, world, generator), label)
+
+
 def _heavy(world: World, n: int, generator: np.random.Generator) -> Drawn:
     """Multivariate t: far from the centre the classes are told apart less well than a linear rule believes."""
     label = _labels(world, n, generator)
@@ -127,16 +133,6 @@ def _heavy(world: World, n: int, generator: np.random.Generator) -> Drawn:
     return _alone(
         _spread(_shifted(radius * generator.normal(size=(n, world.features)), label, world, generator)), label
     )
-
-
-def _heavy_axes(world: World, n: int, generator: np.random.Generator) -> Drawn:
-    """Every feature on its own has heavy tails, and the classes differ in a quarter of the features."""
-    label = _labels(world, n, generator)
-    noise = generator.standard_t(FREEDOM, size=(n, world.features))
-    shift = np.zeros(world.features)
-    shift[generator.permutation(world.features)[: world.features // 4]] = 1.0
-    shift *= world.signal / np.linalg.norm(shift)
-    return _alone(_spread(noise + np.outer(2 * label - 1, shift)), label)
 
 
 def _relu(world: World, n: int, generator: np.random.Generator) -> Drawn:
@@ -228,8 +224,8 @@ def _planted(world: World, n: int, generator: np.random.Generator) -> Drawn:
 
 POPULATIONS: dict[str, Callable[[World, int, np.random.Generator], Drawn]] = {
     "gaussian": _gaussian,
+    "round clouds": _round,
     "heavy tails": _heavy,
-    "heavy-tailed features": _heavy_axes,
     "ReLU features": _relu,
     "equal clumps": _clumps,
     "unequal clumps": _unequal,

@@ -91,7 +91,7 @@ def recognition_rates(probability: np.ndarray, label: np.ndarray, patient: np.nd
 def _estimate(values: np.ndarray) -> dict[str, float]:
     """Of values (1 + resamples, seeds)."""
     observed = values[0]
-    low, high = percentile_interval(values[1:].mean(axis=1)) if np.isfinite(observed).all() else (np.nan, np.nan)
+    low, high = percentile_interval(values[1:].mean(axis=1))
     sd = observed.std(ddof=1) if len(observed) > 1 else np.nan
     return {"mean": float(observed.mean()), "sd": float(sd), "low": low, "high": high}
 
