@@ -27,6 +27,7 @@ GROUPS = {
     "one-new": "incremental:one_new_image",
     "memory": "incremental:peak_memory",
     "heads": "heads:repeats",
+    "statistics": "statistics:one_study",
     "protocol": "protocol:published",
     "dry-run": "dry_run:finished_study",
     "gpu": "gpu:images_per_second",

@@ -51,9 +51,8 @@ def repeats(place: Workplace) -> Result:
     times = in_turn({many: lambda: retrain(sizes.many), few: lambda: retrain(sizes.few)}, sizes.rounds, warm_up=False)
     what = f"{sizes.many} repeats × {CLUSTERS} clusters of heads"
     row = judged(what, few, quotients(times[many], times[few]), at_most(4))
-    training = told(
-        "of it, training alone", few, spread([_training(logs[sizes.many]) / max(_training(logs[sizes.few]), 1e-3)])
-    )
+    alone = training_seconds(logs[sizes.many]) / max(training_seconds(logs[sizes.few]), 1e-3)
+    training = told("of it, training alone", few, spread([alone]))
     note = (
         f"Heads: jobs of the stage `retrain`, start included, one after the other; {sizes.rows} training and"
         f" {round(sizes.rows * TEST_SHARE)} test rows of {sizes.width} drawn values; the published head (batch"
@@ -63,7 +62,7 @@ def repeats(place: Workplace) -> Result:
     return Result([row, training], notes=[note])
 
 
-def _training(log: str) -> float:
+def training_seconds(log: str) -> float:
     """Seconds of training that the stages tell of."""
     return sum(float(value) for value in re.findall(r"heads on \d+ values: ([\d.]+) s", log))
 

@@ -30,6 +30,7 @@ class Sizes:
         rows: rows of the heads' features.
         width: their values.
         few, many: repeats of the controls.
+        studied: training images of the studies whose tests are timed.
         originals: images of the published protocol.
         epochs: of its heads.
         gpu: images of the comparison on a GPU.
@@ -51,6 +52,7 @@ class Sizes:
     width: int = 1280
     few: int = 5
     many: int = 200
+    studied: tuple[int, ...] = (800, 8000)
     originals: int = 1036
     epochs: int = 10
     gpu: int = 8192
@@ -73,6 +75,7 @@ TINY = Sizes(
     width=6,
     few=1,
     many=2,
+    studied=(60, 80),
     originals=80,
     epochs=2,
     gpu=12,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import incremental, workplace
+from benchmarks import incremental, statistics, workplace
 from benchmarks.dry_run import small_demo
 from benchmarks.measure import Bar, Result, Row, at_least, at_most, in_turn, judged, not_measured, quotients, spread
 from benchmarks.page import Measured, kept, page, read, write
@@ -44,7 +44,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("group", sorted(set(command.GROUPS) - {"dry-run", "one-new"}))
+@pytest.mark.parametrize("group", sorted(set(command.GROUPS) - {"dry-run", "one-new", "statistics"}))
 def test_every_group_gives_rows_that_the_page_can_show(group: str, tmp_path: Path) -> None:
     result = command.measure(group, Workplace(tmp_path / "scratch", TINY, page=tmp_path, cores=1))
     assert result.rows or result.tables
@@ -59,6 +59,35 @@ def test_every_group_gives_rows_that_the_page_can_show(group: str, tmp_path: Pat
 
 def test_the_study_of_the_dry_run_is_a_configuration() -> None:
     assert list(load(small_demo()).studies) == ["planted"]
+
+
+def test_the_study_whose_tests_are_timed_is_a_configuration(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, TINY, cores=1)
+    assert list(load(statistics.study_config(place, 60, tmp_path)).studies) == ["cost"]
+    folder = statistics.draw_images(tmp_path / "images", 6)
+    assert sorted(path.parent.name for path in folder.rglob("*.png")) == ["disease"] * 3 + ["normal"] * 3
+
+
+def test_the_time_of_a_study_is_that_of_its_jobs_by_part(tmp_path: Path) -> None:
+    told = {"retrain/d/cluster-0": 2.0, "retrain/d/cluster-1": 3.5, "retrain/d/labels": 7.0, "retrain/d/f/drawn": 1.0}
+    for name, seconds in (told | {"compare/cost": 4.0, "train/d/linear": 100.0}).items():
+        path = tmp_path / f"results/benchmarks/{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
+    assert statistics.seconds_of(tmp_path) == {"size and balanced": 5.5, "labels": 8.0, "comparison": 4.0}
+
+
+def test_the_tests_of_a_study_give_rows_and_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish(_place: Workplace, folder: Path, rows: int) -> None:
+        path = folder / "results/benchmarks/retrain/labels.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"s\n{rows}\n")
+
+    monkeypatch.setattr(statistics, "_run_study", finish)
+    result = statistics.one_study(Workplace(tmp_path, TINY, page=tmp_path / "page", cores=1))
+    assert [row.measured for row in result.rows] == ["1.00 min", "1.33 min"]
+    assert result.rows[0].met
+    assert (tmp_path / "page" / statistics.FIGURE).is_file()
 
 
 @pytest.mark.usefixtures("at_once")
