@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from heteroscope import config
-from heteroscope.evaluation import account
 from heteroscope.evaluation.account import paragraph, verdict_document, warnings_of
 from heteroscope.evaluation.analysis import Analysis
+from heteroscope.evaluation.comparison import SEED
 from heteroscope.evaluation.runs import InteractionTest
 from heteroscope.evaluation.verdict import label_test
 
@@ -24,7 +24,7 @@ NO_ATTRIBUTES = pd.DataFrame(columns=["attribute", "measure", "association", "p"
 
 
 def document_of(study: config.StudyContext, analysis: Analysis, split: pd.DataFrame) -> dict[str, Any]:
-    test = label_test(analysis, seed=account.SEED, level=study.study.level)
+    test = label_test(analysis, seed=SEED, level=study.study.level)
     return verdict_document(study, analysis, test, attributes=NO_ATTRIBUTES, sensitivity=NO_OTHERS, split=split)
 
 
@@ -193,7 +193,7 @@ def test_a_backbone_that_saw_patients_or_copies_cannot_tell(
 
 def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.DataFrame) -> None:
     document = document_of(context(controls), analysis, split)
-    test = label_test(analysis, seed=account.SEED, level=0.05)
+    test = label_test(analysis, seed=SEED, level=0.05)
     assert test is not None
     assert document["verdict"] == "different"
     assert document["test"]["gain"] == test.gain
@@ -219,7 +219,7 @@ def test_the_document_holds_power_and_both_rules(
     analysis: Analysis, controls: config.Controls, split: pd.DataFrame
 ) -> None:
     document = document_of(context(controls), analysis, split)
-    test, labels = label_test(analysis, seed=account.SEED, level=0.05), analysis.labels
+    test, labels = label_test(analysis, seed=SEED, level=0.05), analysis.labels
     assert test is not None
     assert labels is not None
     found = document["test"]
@@ -343,3 +343,17 @@ def test_the_conventional_answer_and_the_power_are_said(analysis: Analysis, cont
     assert analysis.labels is not None
     missing = replace(analysis.labels, interaction=InteractionTest(np.nan, 0, "too few"))
     assert "is not defined (too few)." in say(replace(analysis, labels=missing), controls)
+
+
+def test_the_cluster_that_changes_most_is_named_with_its_interval(
+    analysis: Analysis, controls: config.Controls
+) -> None:
+    assert analysis.labels is not None
+    runs = analysis.labels.linear
+    better = np.where(runs.cluster == 1, 1.0, runs.own_correct)
+    changed = replace(analysis, labels=replace(analysis.labels, linear=replace(runs, own_correct=better)))
+    rows = runs.cluster == 1
+    gain = 100 * (1 - runs.pooled_correct[0, rows].mean())
+    assert f"The largest change is that of cluster 1: {gain:+.1f} points (90 % interval" in say(changed, controls)
+    alone = replace(runs, compared=runs.compared & (runs.cluster == 0))
+    assert "largest change" not in say(replace(analysis, labels=replace(analysis.labels, linear=alone)), controls)

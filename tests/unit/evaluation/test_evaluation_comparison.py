@@ -111,9 +111,28 @@ def test_gains_within_clusters(analysis: Analysis, controls: Controls) -> None:
         p.append((1 + sum(value >= gain[0] for value in gain[1:])) / len(gain))
         np.testing.assert_allclose(table.loc[c, "gain_p"], p[c])
     np.testing.assert_allclose(table.loc[[0, 1], "gain_p_holm"], [min(1, 2 * value) for value in p], atol=1e-12)
-    assert table.loc[2, ["gain", "gain_p", "gain_p_holm"]].isna().all()
+    names = [name for name in table if name.startswith(("gain", "accuracy_gain"))]
+    assert len(names) == 6
+    assert table.loc[2, names].isna().all()
     without = cluster_table(replace(analysis, labels=None), controls, "accuracy")
-    assert without[["gain", "gain_p", "gain_p_holm"]].isna().all(axis=None)
+    assert without[names].isna().all(axis=None)
+
+
+def test_accuracy_gains_within_clusters_and_their_intervals(analysis: Analysis, controls: Controls) -> None:
+    """The interval holds the middle nine tenths of means over patients drawn with replacement."""
+    table, runs = cluster_table(analysis, controls, "accuracy"), analysis.labels.linear
+    generator = np.random.default_rng(5)
+    for c in (0, 1):
+        inside = runs.cluster == c
+        gain = pd.Series((runs.own_correct - runs.pooled_correct)[0, inside])
+        np.testing.assert_allclose(table.loc[c, "accuracy_gain"], gain.mean())
+        of_patients = [values.to_numpy() for _, values in gain.groupby(analysis.test["group"].to_numpy()[inside])]
+        means = [
+            np.concatenate([of_patients[i] for i in generator.integers(0, len(of_patients), len(of_patients))]).mean()
+            for _ in range(4000)
+        ]
+        found = table.loc[c, ["accuracy_gain_low", "accuracy_gain_high"]].to_numpy(dtype=float)
+        np.testing.assert_allclose(found, np.quantile(means, [0.05, 0.95]), atol=0.004)
 
 
 def test_a_gain_within_a_cluster_must_hold_against_both_rules(analysis: Analysis, controls: Controls) -> None:

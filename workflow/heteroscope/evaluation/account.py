@@ -12,7 +12,7 @@ from heteroscope.config import StudyContext
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.by_eye import called_by_eye
-from heteroscope.evaluation.comparison import published_comparison
+from heteroscope.evaluation.comparison import label_gains, published_comparison
 from heteroscope.evaluation.curve import curve_document, curve_sentence
 from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, leaked_images
 
@@ -20,7 +20,6 @@ FEW_TEST_IMAGES = 100
 WEAKER_RULE = 0.1
 MISCALIBRATION = 0.05  # beyond chance; as much as the margin that a study calls equivalent by default
 SEPARABLE = 0.999
-SEED = 0
 
 
 def verdict_document(
@@ -223,6 +222,7 @@ def paragraph(
     sentences = [_headline(verdict, reason)]
     if test is not None and np.isfinite(test.gain):
         sentences.append(_figures(test, context.split.folds))
+        sentences += _largest_gain(analysis)
         sentences.append(_beside(analysis, test))
         gaining = clusters_that_gain(analysis, context.study.level)
         if gaining and verdict != "not assessable":
@@ -263,6 +263,19 @@ def _figures(test: LabelTest, folds: int | None) -> str:
         f" {100 * test.accuracy_gain:+.1f} points (90 % interval {100 * low:+.1f} to {100 * high:+.1f}, over patients,"
         f" conditional on clusters and heads) from {test.pooled_accuracy:.1%}."
     )
+
+
+def _largest_gain(analysis: Analysis) -> list[str]:
+    """The cluster whose own head gains the most accuracy, where several are compared."""
+    gains = label_gains(analysis)
+    point, low, high = (100 * gains[name] for name in ("accuracy_gain", "accuracy_gain_low", "accuracy_gain_high"))
+    if np.isfinite(point).sum() < 2:
+        return []
+    most = int(np.nanargmax(point))
+    return [
+        f"The largest change is that of cluster {most}: {point[most]:+.1f} points (90 % interval {low[most]:+.1f} to"
+        f" {high[most]:+.1f}, of one cluster looked at alone)."
+    ]
 
 
 def _beside(analysis: Analysis, test: LabelTest) -> str:

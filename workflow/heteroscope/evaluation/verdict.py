@@ -11,12 +11,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.comparison import label_gains
+from heteroscope.evaluation.comparison import INTERVAL_SHARE, label_gains
 from heteroscope.evaluation.runs import Rotations, gains
 from heteroscope.evaluation.statistics import bootstrap_interval, p_interval, permutation_p
 
 CEILING = 0.99
-INTERVAL_SHARE = 0.9
 POWER = 0.8
 
 

@@ -94,17 +94,25 @@ def cluster_overview(clusters: pd.DataFrame) -> Table:
     """What each cluster holds, and the gain of its own head."""
     class_counts = [name for name in clusters.columns if name.startswith("n_")]
     counted = ["cluster", "size", *class_counts]
-    others = ["within_distance", "jaccard", "test_size", "compared", "gain", "gain_p", "gain_p_holm"]
-    frame = clusters[[*counted, *others]].astype({"compared": bool}).astype(object)
+    others = ["within_distance", "jaccard", "test_size", "compared", "gain", "gain_p", "gain_p_holm", "gained"]
+    gained = clusters[["accuracy_gain", "accuracy_gain_low", "accuracy_gain_high"]].itertuples(index=False)
+    told = clusters.assign(gained=[_gain_cell(*row) for row in gained])
+    frame = told[[*counted, *others]].astype({"compared": bool}).astype(object)
     classes = [name.removeprefix("n_") for name in class_counts]
     return table(
         "What each cluster holds. Comes back: its largest Jaccard similarity to a cluster of a bootstrap of the"
         " patients, on average; 0.75 or more is called stable. Gain: how much lower the log loss of the cluster's own"
-        " head is than the pooled head's, on the cluster's test images; its p is from redrawn labels.",
+        " head is than the pooled head's, on the cluster's test images; its p is from redrawn labels. The accuracy"
+        " gain's interval is over patients, conditional on clusters and heads.",
         ["cluster", "all", *classes, *(COLUMNS.get(name, name) for name in others)],
         [[cell(value) for value in row] for row in frame.itertuples(index=False, name=None)],
         groups=[("", 1), ("training rows", 1 + len(classes)), ("", len(others))],
     )
+
+
+def _gain_cell(gain: float, low: float, high: float) -> str:
+    """A cluster's accuracy gain and its interval; empty where there is none."""
+    return f"{gain:+.3f} ({low:+.3f} to {high:+.3f})" if pd.notna(gain) else ""
 
 
 def control_table(clusters: pd.DataFrame, metric: str) -> Table:

@@ -156,6 +156,7 @@ COLUMNS = {
     "test_size": "test images",
     "gain_p": "p",
     "gain_p_holm": "p (Holm)",
+    "gained": "accuracy gain (90 %)",
     "auc": "AUC",
     "p_holm": "p (Holm)",
     "p_nonlinear": "p (curved rule)",

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     context = config.parse(config.StudyContext, args.context)
     study = context.study
     analyses = [load_analysis(files) for files in json.loads(args.plan)]
-    tests = [label_test(analysis, seed=account.SEED, level=study.level) for analysis in analyses]
+    tests = [label_test(analysis, seed=comparison.SEED, level=study.level) for analysis in analyses]
     axes = (study.primary.backbone, study.primary.clustering)
     primary, test = next(
         (analysis, test)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "clusters": pd.concat([comparison.cluster_table(a, context.controls, study.metric) for a in analyses]),
         "baseline": pd.concat([comparison.baseline_table(a, study.metric) for a in analyses]),
         "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
-        "attributes": attribute_table(images, primary.assignments, seed=account.SEED),
+        "attributes": attribute_table(images, primary.assignments, seed=comparison.SEED),
         "curve": pd.concat([comparison.curve_table(a, study.metric) for a in by_backbone.values()]),
         "metrics": pd.concat([performance.metrics_table(a) for a in by_backbone.values()]),
         "confusion": pd.concat([performance.confusion_table(a) for a in by_backbone.values()]),
