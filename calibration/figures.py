@@ -27,12 +27,12 @@ def draw_rates(rates: dict[str, Rate]) -> Figure:
         axis.plot([found.low, found.high], [place, place], color=color, linewidth=1.2)
         axis.plot(found.value, place, "o", color=color, markersize=5, gid=name)
     axis.set_yticks(range(len(rates)), list(rates))
-    axis.invert_yaxis()
     axis.axvline(LEVEL, color=NEUTRAL, linestyle=":", label=f"the level, {LEVEL:.0%}")
     axis.axvline(BOUND, color=PALETTE[5], linestyle="--", label=f"the bound, {BOUND:.0%}")
     axis.set_xlim(0, max(0.15, max(found.high for found in rates.values()) * 1.05))
     axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axis.set_xlabel("studies called `different`, with 95 % intervals")
+    axis.set_ylim(len(rates) - 0.4, -0.6)
+    axis.set_xlabel("studies called different, with 95 % intervals")
     axis.legend(loc="lower right")
     return figure
 
@@ -47,7 +47,13 @@ def draw_comparison(rates: pd.DataFrame) -> Figure:
         places = np.arange(len(rates)) + offsets[number]
         color = INK if number == rates.shape[1] - 1 else PALETTE[number]
         axis.plot(
-            column, places, MARKERS[number % len(MARKERS)], color=color, markersize=5, label=str(name), clip_on=False
+            column,
+            places,
+            MARKERS[number % len(MARKERS)],
+            color=color,
+            markersize=5,
+            label=str(name).replace("`", ""),
+            clip_on=False,
         )
     for place in range(1, len(rates)):
         axis.axhline(place - 0.5, color="#E6E6E6", linewidth=0.6)
@@ -73,7 +79,8 @@ def draw_power(by_angle: dict[str, pd.DataFrame], by_size: dict[str, pd.DataFram
     left, right = figure.subplots(1, 2, sharey=True)
     _curves(left, by_angle, "degrees")
     left.set_xlabel("degrees between the strata's rules")
-    left.set_ylabel("studies called `different`")
+    left.set_xticks(sorted({angle for curve in by_angle.values() for angle in curve["degrees"]}))
+    left.set_ylabel("studies called different")
     left.set_title("500 training images")
     _curves(right, by_size, "size")
     right.set_xscale("log")

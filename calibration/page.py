@@ -114,12 +114,12 @@ def _null(found: pd.DataFrame, _: Sequence[Setting], figures: Path) -> list[str]
         "",
         "“Linear rule alone” is how often p is at most 0.05 when labels are redrawn from the linear rule only; the"
         " verdict asks the curved one too. “Upper bound” is the one-sided 95 % bound of the verdict's rate."
-        " The interaction test is the conventional answer that stands beside the verdict: where the populations are not"
-        " what it assumes, it rejects more often than its level says.",
+        " The interaction test is the conventional answer that stands beside the verdict. "
+        + _too_often("It", {name: rate(rejected(part["p_interaction"])) for name, part in populations.items()}),
         "",
-        f"No setting's rate is shown to be above {LEVEL:.0%}."
+        f"No setting's rate of the verdict is shown to be above {LEVEL:.0%}."
         if not above
-        else f"**Not calibrated**: the rate is above {LEVEL:.0%}, its interval too, in {'; '.join(above)}.",
+        else f"**Not calibrated**: the verdict's rate is above {LEVEL:.0%}, its interval too, in {'; '.join(above)}.",
         *(
             [
                 f"Of single populations, {len(shown)} of {len(populations) - 1} have an upper bound above {BOUND:.0%}:"
@@ -133,6 +133,14 @@ def _null(found: pd.DataFrame, _: Sequence[Setting], figures: Path) -> list[str]
         "",
         *_p_values(found, figures),
     ]
+
+
+def _too_often(test: str, rates: dict[str, Rate]) -> str:
+    """A sentence: where a test rejects more often than its level, its interval too."""
+    above = [f"{name} ({of.value:.0%})" for name, of in rates.items() if of.low > LEVEL and name != ALL]
+    if not above:
+        return f"{test} is nowhere shown to reject more often than its level of {LEVEL:.0%}."
+    return f"{test} rejects more often than its level of {LEVEL:.0%} says: {', '.join(above)}."
 
 
 def _by_population(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -156,8 +164,8 @@ def _p_values(found: pd.DataFrame, figures: Path) -> list[str]:
     null, random = found[found["block"] == "null"], _exact(found)
     columns = {"the verdict's p, one rule": null[["p", "p_nonlinear"]].max(axis=1).dropna()}
     if not random.empty:
-        columns["T against `size`, random parts"] = random["p_size"].dropna()
-        columns["T against `balanced`, random parts"] = random["p_balanced"].dropna()
+        columns["T against size, random parts"] = random["p_size"].dropna()
+        columns["T against balanced, random parts"] = random["p_balanced"].dropna()
     save_figure(draw_p_values({name: values.tolist() for name, values in columns.items()}), figures / "p-values.png")
     return [f"![How p-values are distributed where there is nothing to find]({FOLDER}/p-values.png)"]
 
@@ -186,8 +194,9 @@ def _published(found: pd.DataFrame, _: Sequence[Setting], figures: Path) -> list
         "",
         "How often each way of looking finds heterogeneity although one rule made all labels. By eye: a cluster's one"
         " model lies more than two standard deviations of its five random controls away from their mean, in any"
-        " cluster. T is tested at 0.05 against 39 draws. k-means cells are compact and random sets are not: that alone"
-        " makes the comparison with random sets reject, whatever made the labels.",
+        " cluster. T is tested at 0.05 against 39 draws; where fewer than two clusters can be compared there is no T."
+        " Clusters are compact and random sets are not, and clusters differ in their class counts: both can make models"
+        " differ, whatever made the labels.",
         "",
         _table(
             ["population", "studies", *header],
@@ -199,6 +208,8 @@ def _published(found: pd.DataFrame, _: Sequence[Setting], figures: Path) -> list
         "",
         "The number of studies is that of the comparisons with controls; the interaction test and the verdict have"
         " those of the table above.",
+        "",
+        " ".join(_too_often(name, {of: rates[name] for of, rates in table.items()}) for name in tests.values()),
         "",
         f"![What each test finds where there is nothing to find]({FOLDER}/comparison.png)",
     ]
@@ -358,7 +369,7 @@ def _angle_cells(curve: pd.DataFrame, degrees: float) -> list[str]:
 def _size_curves(found: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, pd.DataFrame]:
     curves: dict[str, list[dict[str, object]]] = {}
     for setting, rows in _finished(found, settings, "size"):
-        name = f"{accuracy_at_stake(setting.world) * 100:.0f} points"
+        name = f"a gap of {accuracy_at_stake(setting.world) * 100:.0f} points"
         curves.setdefault(name, []).append({"size": setting.world.rows[0], "rate": called_different(rows)})
     return {name: pd.DataFrame(points) for name, points in curves.items()}
 

@@ -8,7 +8,6 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +91,14 @@ def run(folder: Path, settings: Sequence[Setting], *, processes: int, facts: Row
     started = time.time()
     # processes of a fresh interpreter: torch's threads do not outlive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool, tqdm(total=len(todo), unit="study") as progress:
-        try:
-            for future in as_completed([pool.submit(run_one, *pair) for pair in todo]):
-                elapsed = time.time() - started
-                row = future.result() | facts | {"run": round(started), "elapsed": round(elapsed, 1)}
-                _append(results_file(folder, row["block"]), row)
-                progress.update()
-        except BaseException:  # a signal too: begin no more studies
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with context.Pool(processes) as pool:  # ends its processes however the block ends
+        for found in tqdm(pool.imap_unordered(_run_pair, todo), total=len(todo), unit="study"):
+            row = found | facts | {"run": round(started), "elapsed": round(time.time() - started, 1)}
+            _append(results_file(folder, row["block"]), row)
+
+
+def _run_pair(pair: tuple[Setting, int]) -> Row:
+    return run_one(*pair)
 
 
 def _append(path: Path, row: Row) -> None:

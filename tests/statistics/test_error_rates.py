@@ -61,7 +61,7 @@ def test_tests_against_random_parts_are_exact_where_the_parts_are_random() -> No
 
 
 def test_against_random_parts_clusters_differ_though_one_rule_made_the_labels() -> None:
-    setting = Setting("published", "", World("round clouds", 1.2, rows=(300, 80, 150)), 4, "kmeans", "controls", 4)
+    setting = Setting("published", "", World("prevalence", 1.0, rows=(300, 80, 150)), 4, "kmeans", "controls", 4)
     studies = found(setting)
     assert np.median([study["p_size"] for study in studies]) <= 0.1
     assert sum(study["by_eye"] for study in studies) >= 3
@@ -69,16 +69,16 @@ def test_against_random_parts_clusters_differ_though_one_rule_made_the_labels() 
 
 def test_the_verdict_finds_what_was_planted_and_little_else() -> None:
     planted = World("planted", 1.2, rows=(300, 80, 150), features=10, degrees=110)
-    setting = Setting("power", "", planted, 2, "kmeans", "verdict", 6)
+    setting = Setting("power", "", planted, 2, "kmeans", "verdict", 4)
     studies = found(setting)
     assert min(study["strata_found"] for study in studies) > 0.9
-    assert sum(study["verdict"] == "different" for study in studies) >= 5
-    shared = found(replace(setting, world=replace(planted, degrees=0.0), studies=10))
-    # a test that is right in 95 % calls four of ten different once in a thousand times
-    assert sum(study["verdict"] == "different" for study in shared) <= 3
+    assert sum(study["verdict"] == "different" for study in studies) >= 3
+    shared = found(replace(setting, world=replace(planted, degrees=0.0), studies=6))
+    # a test that is right in 95 % calls three of six different twice in a thousand times
+    assert sum(study["verdict"] == "different" for study in shared) <= 2
 
 
 def test_heavy_tails_are_no_rules_of_each_cluster() -> None:
-    setting = Setting("null", "", World("heavy tails", 0.9, 0.2, rows=(300, 80, 150)), 3, "kmeans", "verdict", 8)
+    setting = Setting("null", "", World("heavy tails", 0.9, 0.2, rows=(300, 80, 150)), 3, "kmeans", "verdict", 5)
     studies = found(setting)
     assert sum(study["verdict"] == "different" for study in studies) <= 2
