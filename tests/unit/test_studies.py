@@ -40,7 +40,13 @@ def verdict(study: str, **changed: Any) -> dict[str, Any]:
         "primary": {"backbone": "net", "clustering": "kmeans-2"},
         "paragraph": f"What {study} says.",
         "test": {"p": 0.3},
-        "published_comparison": {"clusters": 2, "T": 0.001, "p_size": 0.04, "p_balanced": 0.5, "called_by_eye": [1, 3]},
+        "published_comparison": {
+            "clusters": 2,
+            "T": 0.000123,
+            "p_size": 0.04,
+            "p_balanced": 0.5,
+            "called_by_eye": [1, 3],
+        },
         "counts": {
             "images": {"train": 30, "test": 20},
             "training_rows": 45,
@@ -94,7 +100,7 @@ def test_what_every_study_finds_and_which_did_not_run() -> None:
     page = written("--made-by", "make it")
     assert "Made by `make it` at commit " in page
     assert "### mine: title of mine\n\n**undecided**. What mine says.\n\nNo warnings." in page
-    assert "### yours: title of yours\n\nNot run: its images (`chests-root` below the data root) were not" in page
+    assert "### yours: title of yours\n\nNot run here: it reads images in `chests-root` below the data root." in page
 
 
 @pytest.mark.usefixtures("finished")
@@ -111,7 +117,7 @@ def test_random_weights_are_named_before_any_number() -> None:
 @pytest.mark.usefixtures("finished")
 def test_a_row_of_a_factor() -> None:
     page = written()
-    expected = "45 20 7 9 | 0.750 (0.700 to 0.810) | 2 0.001 0.040 0.500 | 1, 3 | undecided | 0.300"
+    expected = "45 20 7 9 | 0.750 (0.700 to 0.810) | 2 0.00012 0.040 0.500 | 1, 3 | undecided | 0.300"
     assert " ".join(cells(page, "title of base")[1:]) == expected.replace(" | ", " ")
     undefined = cells(page, "title of base-factor")
     assert undefined[6:] == ["1", "–", "–", "–", "none", "undecided", "–"]

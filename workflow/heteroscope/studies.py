@@ -128,7 +128,7 @@ def paragraph_of(finished: Finished) -> str:
     heading = f"### {finished.id}: {finished.study.title}"
     if not found:
         root = finished.layout.root(finished.study.dataset)
-        return f"{heading}\n\nNot run: its images (`{root}` below the data root) were not at hand."
+        return f"{heading}\n\nNot run here: it reads images in `{root}` below the data root."
     warnings = "\n".join(f"- warning: {warning}" for warning in found["warnings"]) or "No warnings."
     return f"{heading}\n\n**{found['verdict']}**. {found['paragraph']}\n\n{warnings}"
 
@@ -176,7 +176,7 @@ def factor_row(finished: Finished) -> dict[str, Any]:
         "of patients in training": counts["test_patients_also_in_training"],
         "accuracy": _with_interval(accuracy["mean"], accuracy["low"], accuracy["high"]),
         "clusters compared": published["clusters"],
-        "T": published["T"],
+        "T": None if published["T"] is None else f"{published['T']:.2g}",
         "p size": published["p_size"],
         "p class counts": published["p_balanced"],
         "by eye": None if called is None else ", ".join(map(str, called)) or "none",

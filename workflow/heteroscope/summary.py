@@ -74,8 +74,12 @@ def page(documents: Sequence[dict[str, Any]], *, title: str, made_by: str, about
 
 def markdown(table: pd.DataFrame) -> str:
     """A table as a Markdown page shows it: three digits, a dash for what is not there."""
+    import pandas as pd
+
     shown = table.astype(object).where(table.notna(), None)
-    return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–"))
+    # words that look like numbers stay as they are
+    words = [place for place, kind in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
+    return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=words))
 
 
 def kind_of(study: str) -> str:
