@@ -45,7 +45,9 @@ def read_results(folder: Path, settings: Sequence[Setting]) -> pd.DataFrame:
         for row in read_rows(results_file(folder, block))
         if row["digest"] in digests and row["seed"] < digests[row["digest"]].studies
     ]
-    return pd.DataFrame(rows)
+    # two runs at a time would do some studies twice
+    once = {(row["digest"], row["seed"]): row for row in reversed(rows)}
+    return pd.DataFrame(list(once.values())[::-1])
 
 
 def missing(folder: Path, settings: Sequence[Setting]) -> list[tuple[Setting, int]]:

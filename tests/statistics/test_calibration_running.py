@@ -58,6 +58,14 @@ def test_a_changed_setting_is_run_again_but_not_for_more_studies(tmp_path: Path)
     assert len(running.read_results(tmp_path, [replace(old, studies=2)])) == 2
 
 
+def test_what_two_runs_both_did_counts_once(tmp_path: Path) -> None:
+    one = setting()
+    write(tmp_path, [row(one, 0, commit="first"), row(one, 1), row(one, 0, commit="second")])
+    found = running.read_results(tmp_path, [one])
+    assert sorted(found["seed"]) == [0, 1]
+    assert found.set_index("seed").loc[0, "commit"] == "first"
+
+
 def test_a_line_that_was_cut_off_is_run_again_and_harms_no_other(tmp_path: Path) -> None:
     one = setting()
     path = write(tmp_path, [row(one, 0)], cut='{"block": "random", "seed": 1')
