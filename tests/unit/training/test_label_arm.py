@@ -7,27 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
-from worlds import make_samples, with_views
+from worlds import make_samples, run_labels, with_views
 
 from heteroscope.config import Controls, Head
-from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation import redraw
-from heteroscope.evaluation.label_sets import label_arm
-from heteroscope.evaluation.runs import LabelArm, LabelRuns, gains
+from heteroscope.evaluation.runs import LabelRuns, gains
 from heteroscope.evaluation.statistics import permutation_p
 from heteroscope.evaluation.verdict import power_table
 from heteroscope.training import arms
 from heteroscope.training.heads import Group, train_heads
-from heteroscope.training.label_arm import train_on_label_sets
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
 CONTROLS = Controls(repeats=4, draws=3, power=0, min_class=3, min_test=5, seed=11)
-
-
-def run_labels(samples: Samples, cluster: np.ndarray, head: Head, controls: Controls) -> LabelArm:
-    sets = redraw.draw_label_sets(samples, cluster, controls)
-    runs = train_on_label_sets(samples, cluster, sets.of(samples, "sets"), head, controls, threads=1)
-    return label_arm(sets, runs)
 
 
 def test_the_first_row_is_the_observation() -> None:

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import make_samples
+from worlds import make_samples, run_labels
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.runs import gains
 from heteroscope.evaluation.statistics import permutation_p
-from heteroscope.training.label_arm import retrain_on_redrawn_labels
 
 CLASSES = 4
 HEAD = Head(epochs=15, patience=15, batch_size=32, learning_rate=0.01, seeds=1, monitor="loss")
@@ -33,7 +32,7 @@ def world(truth: str) -> tuple[Samples, np.ndarray]:
 @pytest.mark.parametrize(("truth", "found"), [("planted", True), ("shared", False)])
 def test_four_classes(truth: str, found: bool) -> None:
     samples, cluster = world(truth)
-    arm = retrain_on_redrawn_labels(samples, cluster, HEAD, CONTROLS, threads=1)
+    arm = run_labels(samples, cluster, HEAD, CONTROLS)
     gain = gains(arm.linear)
     assert arm.linear.eligible.shape == (20, 2)
     assert arm.linear.eligible[0].all()

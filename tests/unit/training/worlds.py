@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
+from heteroscope.evaluation.label_sets import label_arm
+from heteroscope.evaluation.redraw import draw_label_sets
+from heteroscope.evaluation.runs import LabelArm
+from heteroscope.training.label_arm import train_on_label_sets
 
 
 def make_samples(
@@ -41,3 +46,10 @@ def with_views(samples: Samples, cluster: np.ndarray) -> tuple[Samples, np.ndarr
     view = np.concatenate([samples.view, np.tile([1, 2], len(rows) // 2)])
     columns = {name: getattr(samples, name)[whole] for name in ("features", "image_id", "part", "label", "group")}
     return replace(samples, view=view, **columns), cluster[whole]
+
+
+def run_labels(samples: Samples, cluster: np.ndarray, head: Head, controls: Controls) -> LabelArm:
+    """The whole label arm, as the stages `redraw`, `labels` and `compare` put it together."""
+    sets = draw_label_sets(samples, cluster, controls)
+    runs = train_on_label_sets(samples, cluster, sets.of(samples, "label sets"), head, controls, threads=1)
+    return label_arm(sets, runs)
