@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import yaml
@@ -20,6 +19,7 @@ from benchmarks.heads import training_seconds
 from benchmarks.machine import ROOT
 from benchmarks.measure import Result, Table, at_most, judged, say, told
 from benchmarks.workplace import Workplace, run
+from heteroscope.evaluation.label_sets import read_label_sets
 from heteroscope.figures.style import colors, styled
 
 FIGURE = "statistics.png"
@@ -56,8 +56,9 @@ def one_study(place: Workplace) -> Result:
         told(f"the same, {rows} training images", what, f"{sum(minutes[rows].values()):.2f} min") for rows in more
     ]
     note = (
-        f"All tests of a study: seconds of the jobs `retrain`, `labels` and `compare` as Snakemake tells them, start"
-        f" included, one after the other on {place.cores} cores, behind 1,280 values an image of an EfficientNetB0 with"
+        f"All tests of a study: seconds of the jobs `retrain`, `redraw`, `labels` and `compare` as Snakemake tells"
+        f" them, start included, one after the other on {place.cores} cores. `stability` and `curve`, on which no test"
+        " rests, run too and are not counted, nor is what stands before: 1,280 values an image of an EfficientNetB0 with"
         f" random weights; 4 clusters by k-means; heads of batch {head['batch_size']}, up to {head['epochs']} epochs,"
         f" patience {head['patience']}. Labels are drawn from a linear rule, from a curved one where it predicts"
         f" better (here: {', '.join(f'{told_of} with {rows} images' for rows, told_of in curved.items())}), and from"
@@ -86,12 +87,8 @@ def seconds_of(folder: Path) -> dict[str, float]:
 
 
 def _has_curved_draws(folder: Path) -> bool:
-    """Whether a label arm of the study drew from the quadratic rule too."""
-    for path in (folder / "results/retrain").rglob("labels*.h5"):
-        with h5py.File(path) as file:
-            if "quadratic" in file:
-                return True
-    return False
+    """Whether the label arm of the study drew from the quadratic rule too."""
+    return read_label_sets(next((folder / "results/retrain").rglob("label-sets.h5"))).quadratic is not None
 
 
 def study_config(place: Workplace, rows: int, images: Path) -> dict[str, Any]:

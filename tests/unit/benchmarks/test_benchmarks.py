@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
@@ -20,6 +21,8 @@ from benchmarks.page import Measured, kept, page, read, write
 from benchmarks.profiling import Sampler, is_waiting, part_of, shares
 from benchmarks.workplace import TINY, Workplace
 from heteroscope.config import load
+from heteroscope.evaluation.label_sets import LabelSets, write_label_sets
+from heteroscope.evaluation.runs import InteractionTest
 from heteroscope.stages.command import THREAD_VARIABLES
 
 MACHINE = {"processor": "a"}
@@ -78,16 +81,34 @@ def test_the_time_of_a_study_is_that_of_its_jobs_by_part(tmp_path: Path) -> None
 
 
 def test_the_tests_of_a_study_give_rows_and_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = TINY.studied
+
     def finish(_place: Workplace, folder: Path, rows: int) -> None:
         path = folder / "results/benchmarks/retrain/labels.tsv"
         path.parent.mkdir(parents=True)
         path.write_text(f"s\n{rows}\n")
+        write_label_sets(folder / "results/retrain/d/label-sets.h5", label_sets(curved=rows == many))
 
     monkeypatch.setattr(statistics, "_run_study", finish)
     result = statistics.one_study(Workplace(tmp_path, TINY, page=tmp_path / "page", cores=1))
     assert [row.measured for row in result.rows] == ["1.00 min", "1.33 min"]
     assert result.rows[0].met
+    assert f"(here: no with {few} images, yes with {many} images)" in result.notes[0]
     assert (tmp_path / "page" / statistics.FIGURE).is_file()
+
+
+def label_sets(*, curved: bool) -> LabelSets:
+    """Label sets of two images: the observed one, two draws of each rule, and one of a turned rule."""
+    sets = 1 + 2 * (2 if curved else 1) + 1
+    return LabelSets(
+        image_id=np.array(["a", "b"]),
+        label=np.zeros((sets, 2), dtype=int),
+        draws=2,
+        degrees=np.array([90]),
+        gap=np.array([0.1]),
+        rules={},
+        interaction=InteractionTest(p=0.5, components=1),
+    )
 
 
 @pytest.mark.usefixtures("at_once")
