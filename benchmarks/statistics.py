@@ -58,8 +58,8 @@ def one_study(place: Workplace) -> Result:
     note = (
         f"All tests of a study: seconds of the jobs `retrain`, `redraw`, `labels` and `compare` as Snakemake tells"
         f" them, start included, one after the other on {place.cores} cores. `stability` and `curve`, on which no test"
-        " rests, run too and are not counted, nor is what stands before: 1,280 values an image of an EfficientNetB0 with"
-        f" random weights; 4 clusters by k-means; heads of batch {head['batch_size']}, up to {head['epochs']} epochs,"
+        " rests, run too and are not counted, nor is what stands before: 1,280 values an image of an EfficientNetB0"
+        f" with random weights; 4 clusters by k-means; heads of batch {head['batch_size']}, up to {head['epochs']} epochs,"
         f" patience {head['patience']}. Labels are drawn from a linear rule, from a curved one where it predicts"
         f" better (here: {', '.join(f'{told_of} with {rows} images' for rows, told_of in curved.items())}), and from"
         " turned ones. Of it, training heads: "
