@@ -11,8 +11,7 @@ import yaml
 
 from heteroscope import store, studies, summary
 
-TRAIN = Path("results/train/eyes/net/holdout/none/linear/metrics.json")
-ACCURACY = {"mean": 0.75, "sd": None, "low": 0.7, "high": 0.81}
+ACCURACY = {"mean": 0.75, "low": 0.7, "high": 0.81}
 
 
 def configuration(*names: str, dataset: str = "eyes") -> dict[str, Any]:
@@ -58,6 +57,18 @@ def verdict(study: str, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
+def write_metrics(study: str, **accuracy: float | None) -> None:
+    """metrics.csv as `compare` writes it, of two backbones; `net` is the primary one."""
+    other = {"mean": 0.1, "low": 0.05, "high": 0.2}
+    rows: list[dict[str, Any]] = [
+        {"backbone": "net-2", "average": "overall", "metric": "accuracy"} | other,
+        {"backbone": "net", "average": "macro", "class": "", "metric": "auc"} | other,
+        {"backbone": "net", "average": "overall", "class": "", "metric": "accuracy"} | accuracy,
+        {"backbone": "net", "average": "overall", "class": "", "metric": "patient_accuracy"} | other,
+    ]
+    store.write_table(pd.DataFrame(rows), summary.verdict_file(study).with_name("metrics.csv"))
+
+
 @pytest.fixture
 def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two studies, `mine` and two of a factor, have run; `yours` has not."""
@@ -75,7 +86,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         verdict("base-factor", published_comparison=undefined, test=None),
     ]:
         store.write_json(found, summary.verdict_file(found["study"]))
-    store.write_json({"metrics": {"accuracy": ACCURACY}}, TRAIN)
+        write_metrics(found["study"], **ACCURACY)
     attributes = {"measure": ["eta squared", "Cramér's V"], "association": [0.2, 0.1], "p": [0.01, 0.4]}
     attributes |= {"p_holm": [0.02, 0.4], "images": [50, 49], "levels": [9, 2], "weights": ["w", "w"]}
     table = pd.DataFrame({"attribute": ["age", "view"]} | attributes)
@@ -122,7 +133,7 @@ def test_a_row_of_a_factor() -> None:
     undefined = cells(page, "title of base-factor")
     assert undefined[6:] == ["1", "–", "–", "–", "none", "undecided", "–"]
     assert "### other\n\nNot run." in page
-    store.write_json({"metrics": {"accuracy": ACCURACY | {"low": None, "high": None}}}, TRAIN)
+    write_metrics("base", **ACCURACY | {"low": None, "high": None})
     assert cells(written(), "title of base")[5] == "0.750 (– to –)"
     assert page.count("### base") == 1, "a base and its factors share a table"
 

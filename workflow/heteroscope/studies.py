@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,11 +57,12 @@ class Finished:
         return dict(read_json(path)) if path.is_file() else {}
 
     @property
-    def accuracy(self) -> dict[str, float | None]:
-        """The pooled head's mean accuracy, and the low and high end of its interval."""
-        study = self.study
-        axes = (study.dataset, study.primary.backbone, study.split, study.augmentation, study.head)
-        return dict(read_json(Path("results/train", *axes, "metrics.json"))["metrics"]["accuracy"])
+    def accuracy(self) -> dict[str, float]:
+        """The pooled head's mean accuracy, and the low and high end of its interval; of all folds together."""
+        table = read_table(verdict_file(self.id).with_name("metrics.csv"))
+        row = (table["average"] == "overall") & (table["metric"] == "accuracy")
+        row &= table["backbone"] == self.study.primary.backbone
+        return {name: float(table.loc[row, name].item()) for name in ("mean", "low", "high")}
 
     @property
     def ids(self) -> set[str]:
@@ -185,8 +187,8 @@ def factor_row(finished: Finished) -> dict[str, Any]:
     }
 
 
-def _with_interval(mean: float | None, low: float | None, high: float | None) -> str:
-    first, *ends = ("–" if value is None else f"{value:.3f}" for value in (mean, low, high))
+def _with_interval(mean: float, low: float, high: float) -> str:
+    first, *ends = ("–" if math.isnan(value) else f"{value:.3f}" for value in (mean, low, high))
     return f"{first} ({' to '.join(ends)})"
 
 
