@@ -29,7 +29,7 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
     demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster"}
-    demo |= {"stability", "curve", "labels", "gaussian", "compare", "report"}
+    demo |= {"stability", "curve", "redraw", "labels", "gaussian", "compare", "report"}
     expected = dict.fromkeys(demo, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
