@@ -59,9 +59,10 @@ def one_study(place: Workplace) -> Result:
         f"All tests of a study: seconds of the jobs `retrain`, `redraw`, `labels` and `compare` as Snakemake tells"
         f" them, start included, one after the other on {place.cores} cores. `stability` and `curve`, on which no test"
         " rests, run too and are not counted, nor is what stands before: 1,280 values an image of an EfficientNetB0"
-        f" with random weights; 4 clusters by k-means; heads of batch {head['batch_size']}, up to {head['epochs']} epochs,"
-        f" patience {head['patience']}. Labels are drawn from a linear rule, from a curved one where it predicts"
-        f" better (here: {', '.join(f'{told_of} with {rows} images' for rows, told_of in curved.items())}), and from"
+        " with random weights; 4 clusters by k-means;"
+        f" heads of batch {head['batch_size']}, up to {head['epochs']} epochs, patience {head['patience']}. Labels are"
+        " drawn from a linear rule, from a curved one where it predicts better"
+        f" (here: {', '.join(f'{told_of} with {rows} images' for rows, told_of in curved.items())}), and from"
         " turned ones. Of it, training heads: "
         + ", ".join(f"{value / 60:.2f} min ({rows} images)" for rows, value in training.items())
         + f". One round. Load of the machine when it ended: {os.getloadavg()[0]:.1f}."
