@@ -7,7 +7,8 @@ with their image, but only originals are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,13 @@ from heteroscope.embedding.blocks import IN_MEMORY_VALUES
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
 
+logger = logging.getLogger(__name__)
+
 BOOTSTRAPS = 50
 SEEDS = 10
 STABILITY_ROWS = 10_000  # above it stability is of whole patients with at most so many training rows
 UNSEEDED = ("ward",)
+TOLD_EVERY = 10  # refits
 
 
 def stability(
@@ -58,9 +62,9 @@ def stability(
     features, original = _narrow(samples.features[rows]), samples.view[rows] == 0
     fitted, everything = cluster[rows][original], np.arange(len(rows))
     drawn = _bootstraps(samples.group[rows], bootstraps, generator)
-    resampled = _refits(features, original, ((sample, spec) for sample in drawn))
+    resampled = _refits(features, original, [(sample, spec) for sample in drawn], "bootstraps")
     others = [] if spec.method in UNSEEDED else [_with_seed(spec, spec.seed + 1 + number) for number in range(seeds)]
-    reseeded = _refits(features, original, ((everything, other) for other in others))
+    reseeded = _refits(features, original, [(everything, other) for other in others], "seeds")
     similarity = [jaccard_similarity(fitted, found, spec.k) for found in resampled.labels]
     mean = np.mean(similarity, axis=0) if similarity else np.full(spec.k, np.nan)
     return {
@@ -107,14 +111,18 @@ class _Refits:
     failures: list[str]
 
 
-def _refits(features: np.ndarray, original: np.ndarray, fits: Iterable[tuple[np.ndarray, Clustering]]) -> _Refits:
+def _refits(
+    features: np.ndarray, original: np.ndarray, fits: Sequence[tuple[np.ndarray, Clustering]], what: str
+) -> _Refits:
     """Cluster (n, d) features once for each pair of row numbers and clustering; `original` (n,) bool are compared."""
     refits = _Refits([], [])
-    for rows, spec in fits:
+    for done, (rows, spec) in enumerate(fits, 1):
         try:
             refits.labels.append(_refit(features, rows, spec)[original])
         except DataError as error:
             refits.failures.append(str(error))
+        if done % TOLD_EVERY == 0:
+            logger.info("%d of %d %s", done, len(fits), what)
     return refits
 
 

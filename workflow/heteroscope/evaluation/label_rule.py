@@ -18,6 +18,7 @@ by a known angle, by which the test's power is measured.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -29,6 +30,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
+
+logger = logging.getLogger(__name__)
 
 PENALTIES = tuple(10.0**power for power in range(-4, 3))  # scikit-learn's C, from strong to weak
 FOLDS = 5
@@ -138,6 +141,8 @@ def fit_shared_rule(
         for penalty in PENALTIES
     }
     shape, penalty = min(cross_fitted, key=lambda choice: _log_loss(cross_fitted[choice], label))
+    saturating = ", saturating" if shape.saturating else ""
+    logger.info("%s rule: penalty %g, curvature %g%s", kind, penalty, shape.curvature, saturating)
     chosen = cross_fitted[shape, penalty]
     temperature = _temperature(chosen, label)
     predicted = softmax(chosen / temperature, axis=1)

@@ -87,6 +87,7 @@ def retrain_on_gaussian(
     in_space = clustering.model_copy(update={"reduce": Reduction()})
     runs = _undefined(1 + controls.repeats, clustering.k, len(images.class_names))
     for block in _blocks(images, clustering.k, head, 1 + controls.repeats):
+        logger.info("data sets %d to %d of %d (0: the observed images)", block[0], block[-1], controls.repeats)
         sets = {
             draw: images if draw == 0 else draw_images(images, clouds, seed=controls.seed, draw=draw) for draw in block
         }
