@@ -55,8 +55,9 @@ def untracked(method):
 
 
 def memory(mebibytes):
-    """A resource that grows with every attempt."""
-    return lambda wildcards, attempt: mebibytes * attempt
+    """A resource that grows with every attempt: a number, or a function of the wildcards that gives one."""
+    first = mebibytes if callable(mebibytes) else lambda wildcards: mebibytes
+    return lambda wildcards, attempt: first(wildcards) * attempt
 
 
 def one_of(ids):

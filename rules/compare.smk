@@ -136,7 +136,8 @@ rule compare:
         "../envs/base.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(2000),
+        # all analyses are held at once; one of 8,000 test images takes 0.9 GB
+        mem_mb=memory(lambda wildcards: 1000 + 1000 * len(layout.analyses(wildcards.study))),
         runtime=30,
     params:
         context=spec_of(layout.context),
