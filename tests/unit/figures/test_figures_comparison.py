@@ -97,13 +97,39 @@ def test_reasons_agree_with_eligibility_for_many_thresholds(analysis, controls):
             assert [not reason for reason in reasons_against(analysis, chosen)] == analysis.eligible(chosen).tolist()
 
 
+def drawn_gains(axis):
+    """Places of lines by their names, bars, and outlines."""
+    places = {line.get_gid(): line.get_xdata()[0] for line in axis.lines}
+    bars = [bar for bar in axis.patches if isinstance(bar, Rectangle)]
+    outlines = [patch for patch in axis.patches if patch.get_gid() == "curved"]
+    return places, bars, outlines
+
+
 def test_gain_draws_the_observed_value_and_every_draw(analysis):
     test = label_test(analysis, seed=0, level=0.05)
+    test = dataclasses.replace(test, nonlinear_draws=test.draws.copy())  # no curved rule predicts better
     axis = draw_gain(test, "different", 0.05).axes[0]
-    lines = {line.get_gid(): line.get_xdata()[0] for line in axis.lines}
-    assert lines["observed"] == test.gain
-    assert sum(bar.get_height() for bar in axis.patches) == len(test.draws)
-    assert f"p = {test.p:.3g}" in axis.get_title(loc="left")
+    places, bars, outlines = drawn_gains(axis)
+    assert places == {"observed": test.gain, "critical-linear": critical_gain(test.draws, 0.05)}
+    assert sum(bar.get_height() for bar in bars) == len(test.draws)
+    assert not outlines
+    assert axis.get_title(loc="left") == f"different: p = {test.p:.3g}"
+
+
+def test_gain_draws_the_curved_rule_and_its_own_line_which_must_be_exceeded_too(analysis):
+    test = label_test(analysis, seed=0, level=0.05)
+    curved = np.append(test.draws[:-1] + 0.1, np.nan)
+    test = dataclasses.replace(test, nonlinear_draws=curved, p_nonlinear=0.75)
+    axis = draw_gain(test, "nonlinear rule", 0.05).axes[0]
+    places, bars, (outline,) = drawn_gains(axis)
+    assert places["critical-linear"] == critical_gain(test.draws, 0.05)
+    assert places["critical-curved"] == critical_gain(curved[:-1], 0.05)
+    assert sum(bar.get_height() for bar in bars) == len(test.draws)
+    ends = [*(bar.get_x() for bar in bars), bars[-1].get_x() + bars[-1].get_width()]
+    heights = outline.get_xy()[1 : 2 * len(bars) : 2, 1]  # of two corners a bin and one at its foot on either side
+    np.testing.assert_array_equal(heights, np.histogram(curved[:-1], ends)[0])
+    assert heights.sum() == len(curved) - 1
+    assert axis.get_title(loc="left") == f"nonlinear rule: p = {test.p:.3g} (linear rule), 0.75 (curved rule)"
 
 
 @pytest.mark.parametrize(("draws", "level"), [(39, 0.05), (99, 0.05), (399, 0.01), (19, 0.05)])
@@ -123,6 +149,7 @@ def test_gain_without_a_test_is_a_text():
     figure = draw_gain(None, "not assessable", 0.05)
     assert "not assessable" in texts(figure)
     assert not figure.axes[0].patches
+    assert figure.get_figheight() < 1.5
 
 
 def test_gain_without_a_cluster_to_compare_is_a_text(analysis):
@@ -154,7 +181,9 @@ def test_power_that_no_gap_reaches_has_no_line(analysis):
 def test_power_that_was_not_measured_is_a_text(analysis):
     assert "arm “labels” out" in texts(draw_power(None, 0.05))
     unmeasured = dataclasses.replace(label_test(analysis, seed=0, level=0.05), power=pd.DataFrame())
-    assert "“power” to 0" in texts(draw_power(unmeasured, 0.05))
+    figure = draw_power(unmeasured, 0.05)
+    assert "“power” to 0" in texts(figure)
+    assert figure.get_figheight() < 1.5
 
 
 def test_transfer_writes_each_pair_in_its_own_cell(analysis):

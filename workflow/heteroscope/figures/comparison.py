@@ -174,30 +174,48 @@ def _retraining_legend(axis: Axes) -> None:
 def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
     """The observed gain G among the gains under redrawn labels; a plain text where there is no test.
 
+    The bars are the draws of the linear rule. The outline is those of the curved rule, where it predicts better: the
+    verdict must then reject both, so that G must exceed both critical lines.
+
     Args:
         test: the verdict's test.
         verdict: in words.
         level: at which the test rejects.
     """
+    if test is None or not np.isfinite(test.gain) or not np.isfinite(test.draws).any():
+        missing = "the study leaves the arm “labels” out" if test is None else "no cluster can be compared"
+        return _sentence(f"{verdict}\nno test: {missing}")
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
-    draws = np.array([]) if test is None else test.draws[np.isfinite(test.draws)]
-    if test is None or not np.isfinite(test.gain) or len(draws) == 0:
-        axis.axis("off")
-        missing = "the study leaves the arm “labels” out" if test is None else "no cluster can be compared"
-        axis.text(0.5, 0.5, f"{verdict}\nno test: {missing}", ha="center", va="center", fontsize=12)
-        return figure
-    axis.hist(draws, bins=_bins(draws), color=PALETTE[4], edgecolor="white", linewidth=0.5)
+    linear, curved = (draws[np.isfinite(draws)] for draws in (test.draws, test.nonlinear_draws))
+    both = not np.array_equal(linear, curved)
+    bins = np.histogram_bin_edges(np.concatenate([linear, curved]), bins=_bins(linear)).tolist()
+    axis.hist(linear, bins=bins, color=PALETTE[4], edgecolor="white", linewidth=0.5,
+              label=f"{len(linear)} label sets of the linear rule")  # fmt: skip
+    if both:
+        axis.hist(curved, bins=bins, histtype="step", color=INK, linewidth=1.2, gid="curved",
+                  label=f"{len(curved)} of the curved rule")  # fmt: skip
+    for name, draws, color in [("linear", linear, PALETTE[0]), ("curved", curved, INK)][: 1 + both]:
+        if (needed := critical_gain(draws, level)) is not None:
+            axis.axvline(needed, color=color, linewidth=1, linestyle="--", gid=f"critical-{name}",
+                         label=f"to be exceeded at level {level:g}")  # fmt: skip
     axis.axvline(test.gain, color=PALETTE[5], linewidth=2.2, label=f"observed: {test.gain:.3g}", gid="observed")
-    if (needed := critical_gain(draws, level)) is not None:
-        axis.axvline(needed, color=INK, linewidth=1, linestyle="--", label=f"must be exceeded at level {level:g}",
-                     gid="critical")  # fmt: skip
     axis.margins(x=0.06)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_ylabel("draws")
+    axis.set_ylabel("label sets")
     axis.set_xlabel("gain G of the clusters' own heads over the pooled head (log loss an image)")
-    axis.set_title(f"{verdict}: p = {test.p:.3g} from {len(draws)} redrawn label sets", pad=22)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    p = f"p = {test.p:.3g}" + f" (linear rule), {test.p_nonlinear:.3g} (curved rule)" * both
+    axis.set_title(f"{verdict}: {p}", pad=22 + 13 * both)
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, columnspacing=1.2)
+    return figure
+
+
+def _sentence(text: str) -> Figure:
+    """A figure's place where there is nothing to draw."""
+    figure = Figure(figsize=(WIDTH, 1.2), layout="constrained")
+    axis = figure.subplots()
+    axis.axis("off")
+    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
     return figure
 
 
@@ -213,13 +231,11 @@ def draw_power(test: LabelTest | None, level: float) -> Figure:
         test: the verdict's test.
         level: at which the test rejects, which is what equal rules would be found in.
     """
+    if test is None or test.power.empty:
+        missing = "leaves the arm “labels” out" if test is None else "sets “power” to 0"
+        return _sentence(f"power not measured:\nthe study {missing}")
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
-    if test is None or test.power.empty:
-        axis.axis("off")
-        missing = "leaves the arm “labels” out" if test is None else "sets “power” to 0"
-        axis.text(0.5, 0.5, f"power not measured:\nthe study {missing}", ha="center", va="center", fontsize=12)
-        return figure
     table, points = test.power, 100 * test.power["gap"].to_numpy()
     power, low, high = (table[name].to_numpy() for name in ("power", "power_low", "power_high"))
     axis.errorbar(points, power, yerr=[power - low, high - power], fmt="o-", color=PALETTE[0], markersize=6, capsize=3,

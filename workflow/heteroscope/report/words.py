@@ -15,9 +15,10 @@ ANSWERS = {
 FIGURES_OF_STUDY = {
     "gain": (
         "The test behind the verdict",
-        "How much lower the log loss becomes when every cluster has a head of its own: the line is what was observed,"
-        " the bars what comes out when all labels are drawn again from one rule that holds everywhere. A line beyond"
-        " the bars is a difference that one shared rule does not explain.",
+        "How much lower the log loss becomes when every cluster has a head of its own: the solid line is what was"
+        " observed, the bars what comes out when all labels are drawn again from one linear rule that holds everywhere,"
+        " the outline the same of one curved rule, drawn where that predicts better. A solid line beyond every dashed"
+        " one is a difference that one shared rule does not explain.",
     ),
     "power": (
         "What this study could find",
