@@ -29,7 +29,8 @@ def test_the_band_its_mean_and_every_subset_stand_at_their_sizes(analysis, contr
     assert len(subsets) == 20
     (band,) = [one for one in figure.axes[0].collections if one.get_gid() == "band"]
     corners = band.get_paths()[0].vertices
-    for row in expected.itertuples():
+    assert corners[:, 0].max() == 45, "beyond half of the images there is one set, which has no spread"
+    for row in expected[expected["share"] < 1].itertuples():
         heights = corners[np.isclose(corners[:, 0], row.training_images), 1]
         assert (heights.min(), heights.max()) == pytest.approx((row.low, min(row.high, 1)))
 
@@ -46,6 +47,13 @@ def test_each_cluster_stands_at_its_images_and_its_own_models_value(analysis, co
     faces = [to_hex(drawn[f"cluster-{cluster}"].get_markerfacecolor()) for cluster in range(3)]
     assert faces == [PALETTE[0].lower(), PALETTE[1].lower(), "#ffffff"], "cluster 2 is not compared"
     assert {text.get_text() for text in figure.axes[0].texts} == {"0", "1", "2"}
+
+
+def test_the_axis_names_its_ends_and_round_sizes_between_them(analysis, controls):
+    axis = draw_curve(analysis, controls, "accuracy").axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "20", "50", "90"]
+    low, high = axis.get_xlim()
+    assert low < 10 < 90 < high
 
 
 def test_views_of_an_image_do_not_move_a_cluster(analysis, controls):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
@@ -18,6 +18,7 @@ from heteroscope.figures.style import INK, NEUTRAL, WIDTH, colors, styled
 
 CURVE = "#7A7A7A"  # grey: colours are the clusters'
 BAND = "#E2E2E2"
+ROOM = 1.4  # ratio of two sizes whose numbers find room beside each other
 MARKER = 12  # points, so that a cluster's number finds room in it
 
 
@@ -25,9 +26,9 @@ MARKER = 12  # points, so that a cluster's number finds room in it
 def draw_curve(analysis: Analysis, controls: Controls, metric: str) -> Figure:
     """The pooled head on growing random subsets, and each cluster's own model at its number of images.
 
-    All are scored on the whole test set. The band is where 95 % of random subsets of a size are expected. A cluster
-    is a circle with its number in its colour, hollow where it is not compared. Its number of images counts an image
-    once, in however many views it shows it.
+    All are scored on the whole test set. The band is where 95 % of random subsets of a size are expected; it ends
+    before all images, of which there is one set. A cluster is a circle with its number in its colour, hollow where it
+    is not compared. Its number of images counts an image once, in however many views it shows it.
 
     Args:
         analysis: the runs of one backbone and clustering.
@@ -39,14 +40,15 @@ def draw_curve(analysis: Analysis, controls: Controls, metric: str) -> Figure:
     sizes = points(analysis.curve, metric)
     images = sizes["training_images"].to_numpy()
     axis.set_xscale("log")
-    low, high = (sizes[name].clip(0, 1).to_numpy() for name in ("low", "high"))
-    axis.fill_between(images, low, high, color=BAND, linewidth=0, zorder=1, gid="band")
+    spread = sizes[sizes["subsets"] > 1]  # of all images there is one set
+    low, high = (spread[name].clip(0, 1) for name in ("low", "high"))
+    axis.fill_between(spread["training_images"], low, high, color=BAND, linewidth=0, zorder=1, gid="band")
     _draw_subsets(axis, analysis.curve, metric)
     axis.plot(images, sizes["mean"], "-", color=CURVE, zorder=2, gid="mean")
     axis.plot(images[-1], sizes["mean"].iloc[-1], "s", color=INK, markersize=6, zorder=3, gid="all")
     _draw_clusters(axis, analysis, controls, metric)
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-    axis.xaxis.set_major_formatter(ScalarFormatter())
+    ticks = _sizes_to_name(*axis.dataLim.intervalx)
+    axis.set_xticks(ticks, [f"{size:.0f}" for size in ticks])
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(x=0.04)
     axis.grid(axis="y")
@@ -55,6 +57,12 @@ def draw_curve(analysis: Analysis, controls: Controls, metric: str) -> Figure:
     axis.set_title("Too few images, or different ones?", pad=38)
     _legend(axis, subsets=int(sizes["subsets"].max()), images=images[-1])
     return figure
+
+
+def _sizes_to_name(smallest: float, largest: float) -> list[float]:
+    """The ends of the axis, and the round sizes between them that are far enough from both."""
+    round_sizes = [digit * 10.0**power for power in range(7) for digit in (1, 2, 5)]
+    return [smallest, *(size for size in round_sizes if ROOM * smallest < size < largest / ROOM), largest]
 
 
 def _draw_subsets(axis: Axes, curve: pd.DataFrame, metric: str) -> None:
