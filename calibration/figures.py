@@ -25,7 +25,8 @@ def draw_rates(rates: dict[str, Rate]) -> Figure:
     for place, (name, found) in enumerate(rates.items()):
         color = INK if place == len(rates) - 1 else PALETTE[0]
         axis.plot([found.low, found.high], [place, place], color=color, linewidth=1.2)
-        axis.plot(found.value, place, "o", color=color, markersize=5, gid=name)
+        # a mark at 0 % stands whole, over the axis
+        axis.plot(found.value, place, "o", color=color, markersize=5, gid=name, clip_on=False, zorder=3)
     axis.set_yticks(range(len(rates)), list(rates))
     axis.axvline(LEVEL, color=NEUTRAL, linestyle=":", label=f"the level, {LEVEL:.0%}")
     axis.axvline(BOUND, color=PALETTE[5], linestyle="--", label=f"the bound, {BOUND:.0%}")

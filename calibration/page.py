@@ -56,6 +56,9 @@ def _opening(found: pd.DataFrame, settings: Sequence[Setting]) -> list[str]:
         "Written by `make calibrate` from simulated studies whose truth is known: embeddings, labels and patients are"
         " drawn from a population, and go through the product's own clustering, label arm and verdict. A study redraws"
         " its labels 39 times and trains one seed a head. Rates stand with 95 % intervals (Clopper and Pearson).",
+        "",
+        f"{_commits(found)} `make calibrate` keeps the studies of earlier commits; delete `results/calibration` to"
+        " begin anew, as after a change of the code that they go through.",
     ]
     asked = sum(setting.studies for setting in settings)
     if len(found) < asked:
@@ -74,6 +77,13 @@ def _opening(found: pd.DataFrame, settings: Sequence[Setting]) -> list[str]:
             f" and read by eye (one run against five) it called heterogeneity in {eye.value:.0%}.",
         ]
     return lines
+
+
+def _commits(found: pd.DataFrame) -> str:
+    number = found["commit"].nunique()
+    if number == 1:
+        return "All studies are of one commit."
+    return f"**Studies of {number} commits are pooled**, counted at the end of this page."
 
 
 def _within(found: Rate) -> str:

@@ -131,7 +131,7 @@ def test_the_page_counts_what_is_there(tmp_path: Path) -> None:
                 "p_interaction": 0.5,
             }
             controls = {"p_size": 0.025, "p_balanced": 0.5, "by_eye": bool(seed), "p_gaussian": 0.3}
-            entry = row(one, seed) | (verdict if one.ask == "verdict" else controls)
+            entry = row(one, seed, commit=f"commit{seed}") | (verdict if one.ask == "verdict" else controls)
             running._append(running.results_file(results, one.block), entry)
     write_page(results, settings(), tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
@@ -140,6 +140,8 @@ def test_the_page_counts_what_is_there(tmp_path: Path) -> None:
     assert f"{2 * len(null)} studies; the one-sided" in text
     assert "**above the bound of 7%**" in text
     assert "**Not finished**" in text
+    assert "**Studies of 2 commits are pooled**" in text
+    assert text.index("delete `results/calibration`") < text.index("\n## ")
     assert "rejected in 100%, and" in text
     assert "| 100 or fewer" not in text
     assert "more than 1,600" in text
