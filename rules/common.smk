@@ -33,6 +33,11 @@ def entry(section, wildcard):
     return lambda wildcards: dump(getattr(layout.config, section)[wildcards[wildcard]])
 
 
+def controls_of(stage):
+    """A function for params: the JSON of what a stage reads of the `controls` entry that the wildcard names."""
+    return lambda wildcards: dump(layout.controls_of(stage, wildcards.controls))
+
+
 def of(method):
     """An input or params function: a method of the layout, given the ids that its parameters are named after."""
     names = inspect.signature(method).parameters

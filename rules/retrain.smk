@@ -22,7 +22,7 @@ rule retrain:
         runtime=60,
     params:
         head=entry("heads", "head"),
-        controls=entry("controls", "controls"),
+        controls=controls_of("retrain"),
         fold=of(layout.fold_flag),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.retrain"),
@@ -56,8 +56,8 @@ rule redraw:
         mem_mb=memory(6000),
         runtime=60,
     params:
-        head=entry("heads", "head"),
-        controls=entry("controls", "controls"),
+        head=spec_of(layout.redraw_head),
+        controls=controls_of("redraw"),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.redraw"),
     shell:
@@ -91,7 +91,7 @@ rule labels:
         runtime=120,
     params:
         head=entry("heads", "head"),
-        controls=entry("controls", "controls"),
+        controls=controls_of("labels"),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.labels"),
     shell:
@@ -125,7 +125,7 @@ rule gaussian:
     params:
         clustering=entry("clusterings", "clustering"),
         head=entry("heads", "head"),
-        controls=entry("controls", "controls"),
+        controls=controls_of("gaussian"),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.gaussian"),
     shell:

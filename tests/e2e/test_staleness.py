@@ -35,6 +35,21 @@ def test_a_learning_rate_reruns_what_trains_heads(planned: Callable, finished: P
     assert planned(finished, tiny) == STUDY
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "stale"),
+    [
+        ("draws", 29, ["redraw", "labels"]),
+        ("repeats", 6, ["retrain", "gaussian"]),
+        ("min_test", 3, ["labels", "gaussian"]),
+    ],
+)
+def test_a_control_reruns_the_arms_that_read_it(
+    planned: Callable, finished: Path, tiny: dict[str, Any], key: str, value: int, stale: list[str]
+) -> None:
+    tiny["controls"]["few"][key] = value
+    assert planned(finished, tiny) == {stage: STUDY.get(stage, 1) for stage in [*stale, "compare", "report"]}
+
+
 def test_a_title_reruns_what_shows_it(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
     tiny["studies"]["tiny"]["title"] = "Another title"
     assert planned(finished, tiny) == {"compare": 1, "report": 1}
@@ -43,7 +58,7 @@ def test_a_title_reruns_what_shows_it(planned: Callable, finished: Path, tiny: d
 def test_a_second_study_takes_over_what_stands(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
     tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
     tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
-    assert planned(finished, tiny) == STUDY
+    assert planned(finished, tiny) == STUDY | {"redraw": 1}
 
 
 def test_comments_and_docstrings_of_the_package_rerun_nothing(

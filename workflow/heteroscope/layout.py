@@ -17,8 +17,10 @@ from heteroscope.config import (
     Augmentation,
     Backbone,
     Config,
+    Controls,
     Dataset,
     Finetune,
+    Head,
     PhantomDataset,
     Pixels,
     Split,
@@ -34,6 +36,12 @@ from heteroscope.errors import ConfigError
 from heteroscope.model_names import RANDOM, TORCHVISION_WEIGHTS
 from heteroscope.provenance import digest
 
+CONTROLS_READ = {  # keys of a `controls` entry that a stage's results depend on
+    "retrain": ("repeats", "seed", "views"),
+    "redraw": ("draws", "power", "seed", "min_class"),
+    "labels": ("min_class", "min_test"),
+    "gaussian": ("repeats", "seed", "min_class", "min_test"),
+}
 FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
 
 
@@ -285,6 +293,17 @@ class Layout:
             ]
             for name, (_, tables) in self.scanned().items()
         }
+
+    # ------------------------------------------------------------------------------------- arms
+
+    def controls_of(self, stage: str, controls: str) -> Controls:
+        """What a stage reads of a `controls` entry, all else at the defaults."""
+        spec = self.config.controls[controls]
+        return Controls(**{name: getattr(spec, name) for name in CONTROLS_READ[stage]})
+
+    def redraw_head(self, head: str) -> Head:
+        """What redrawn labels depend on of a head, which is not trained for them: the features that it sees."""
+        return Head(standardize=self.config.heads[head].standardize)
 
     # ---------------------------------------------------------------------------------- studies
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from heteroscope import config
 from heteroscope.data.listing import update_listing
 from heteroscope.errors import ConfigError
 from heteroscope.layout import Layout
+from heteroscope.provenance import ROOT
 
 CLASSES = {"b": ["b"], "a": ["a"]}
 
@@ -220,6 +222,33 @@ def test_training_depends_on_model_and_recipe_alone(layout: Layout) -> None:
 
     assert spec(embedded_otherwise) == layout.finetune_spec("tuned")
     assert spec(another_recipe) != layout.finetune_spec("tuned")
+
+
+@pytest.mark.parametrize(
+    ("stage", "module"),
+    [
+        ("retrain", "training/arms.py"),
+        ("redraw", "evaluation/redraw.py"),
+        ("labels", "training/label_arm.py"),
+        ("gaussian", "training/gaussian_arm.py"),
+    ],
+)
+def test_a_stage_is_given_the_controls_that_its_code_reads_and_no_others(stage: str, module: str) -> None:
+    given = {"repeats": 7, "draws": 19, "power": 3, "seed": 5, "views": "samples", "min_class": 4, "min_test": 6}
+    found = Layout(config.load(RAW | {"controls": RAW["controls"] | {"all": given}})).controls_of(stage, "all")
+    read = set(re.findall(r"\bcontrols\.(\w+)", (ROOT / module).read_text(encoding="utf-8")))
+    assert read < set(given)
+    expected = {name: value for name, value in given.items() if name in read}
+    assert found == config.Controls(**expected)
+    assert config.parse(config.Controls, config.dump(found)) == found
+
+
+def test_redrawn_labels_depend_on_the_features_of_a_head_alone() -> None:
+    heads = {"linear": {}, "longer": {"epochs": 99, "seeds": 1}, "raw": {"standardize": False}}
+    layout = Layout(config.load(RAW | {"heads": heads}))
+    linear, longer, raw = (layout.redraw_head(head) for head in heads)
+    assert linear == longer != raw
+    assert not raw.standardize
 
 
 def test_weights_that_are_a_file_of_the_user(layout: Layout, tmp_path: Path) -> None:
