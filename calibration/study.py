@@ -51,7 +51,7 @@ def analysis_of(
         "k": len(partition.clusters.centroids),
         "assignments": assignments,
         "distances": distance_table(samples, partition),
-        "test": assignments[assignments["part"] == "test"].reset_index(drop=True).assign(fold=0),
+        "test": assignments[assignments["part"] == "test"].reset_index(drop=True),
         "arms": arms,
         "labels": labels,
         "class_names": samples.class_names,

@@ -64,7 +64,7 @@ def analysis() -> Analysis:
         k=K,
         assignments=pd.concat([train, test], ignore_index=True),
         distances=pd.DataFrame(pairs, columns=["cluster", "other", "distance"]),
-        test=test.assign(fold=0),
+        test=test,
         baseline=_probabilities(generator, (SEEDS,), label, 1.5),
         curve=_curve(),
         arms={

@@ -48,8 +48,8 @@ def test_planted_associations_are_found_and_independent_ones_are_not(table: pd.D
     assert (table.loc[["site", "age", "mode"], "p_holm"] <= 0.05).all()
     assert (table.loc[["noise", "dose", "height"], "p_holm"] > 0.05).all()
     assert table.index[0] == "mode"  # perfectly told by the clusters
-    known = table["association"].dropna()
-    assert (known.diff().dropna() <= 0).all()
+    # the weaker age (η²) stands as high as its η does
+    assert table.index[:3].tolist() == ["mode", "age", "site"] or table.index[:3].tolist() == ["mode", "site", "age"]
     assert np.isnan(table.loc["width", "association"])
     assert np.isnan(table.loc["empty", "p"])
 
@@ -137,3 +137,17 @@ def test_no_attributes_at_all() -> None:
     table = attribute_table(images, assignments, seed=0)
     assert table.empty
     assert list(table.columns) == ["attribute", "measure", "association", "p", "p_holm", "images", "levels"]
+
+
+def test_many_levels_alone_do_not_put_an_attribute_first() -> None:
+    """Cramér's V of an attribute with a level for every two images is large by chance; permutations tell."""
+    generator = np.random.default_rng(4)
+    n = 200
+    cluster = generator.integers(0, 3, n)
+    images = pd.DataFrame({"image_id": [f"i{row}" for row in range(n)], "group": [f"g{row}" for row in range(n)]})
+    images["attr_scanner"] = [f"s{row // 2}" for row in generator.permutation(n)]
+    images["attr_site"] = np.where(generator.random(n) < 0.7, cluster, generator.integers(0, 3, n)).astype(str)
+    assignments = pd.DataFrame({"image_id": images["image_id"], "view": 0, "cluster": cluster})
+    found = attribute_table(images, assignments, seed=0).set_index("attribute")
+    assert found.loc["scanner", "association"] > found.loc["site", "association"] - 0.1
+    assert found.index[0] == "site"

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
@@ -112,7 +113,10 @@ def test_gains_within_clusters(analysis: Analysis, controls: Controls) -> None:
         np.testing.assert_allclose(table.loc[c, "gain_p"], p[c])
     np.testing.assert_allclose(table.loc[[0, 1], "gain_p_holm"], [min(1, 2 * value) for value in p], atol=1e-12)
     names = [name for name in table if name.startswith(("gain", "accuracy_gain"))]
-    assert len(names) == 6
+    assert len(names) == 8
+    for c in (0, 1):
+        low, high = proportion_confint(round(40 * p[c]) - 1, 39, alpha=0.05, method="beta")
+        np.testing.assert_allclose(table.loc[c, ["gain_p_low", "gain_p_high"]].to_numpy(dtype=float), [low, high])
     assert table.loc[2, names].isna().all()
     without = cluster_table(replace(analysis, labels=None), controls, "accuracy")
     assert without[names].isna().all(axis=None)

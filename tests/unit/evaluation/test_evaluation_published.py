@@ -28,7 +28,7 @@ def test_gaussian_data_sets_by_brute_force(analysis: Analysis, controls: Control
     assert found["p_gaussian"] == pytest.approx((1 + (draws >= spread[0]).sum()) / 20)
     assert 1 / 20 < found["p_gaussian"] < 1
     sentence = _published_sentence(found, classes=2)
-    assert f"one Gaussian cloud, clustered and trained alike, p = {found['p_gaussian']:.3g}." in sentence
+    assert f"one Gaussian cloud, clustered and trained alike, p = {found['p_gaussian']:.3g} (19 draws)." in sentence
 
 
 def test_a_study_without_gaussian_data_sets_says_nothing_of_them(analysis: Analysis, controls: Controls) -> None:
@@ -98,7 +98,8 @@ def test_few_compared_clusters_have_no_p_of_their_distances(six: Analysis) -> No
 
 
 def test_the_sentence_names_a_mean_over_classes() -> None:
-    found = {"metric": "f1", "T": 0.1, "p_size": 0.2, "p_balanced": 0.3, "draws_gaussian": 0}
+    found = {"metric": "f1", "T": 0.1, "p_size": 0.2, "p_balanced": 0.3, "draws_size": 9, "draws_balanced": 9,
+             "draws_gaussian": 0}  # fmt: skip
     assert "f1 (mean over classes) against" in _published_sentence(found, classes=3)
     assert "f1 against" in _published_sentence(found, classes=2)
     assert "accuracy against" in _published_sentence(found | {"metric": "accuracy"}, classes=3)

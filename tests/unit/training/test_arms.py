@@ -17,6 +17,7 @@ from heteroscope.training import arms
 from heteroscope.training.heads import Group, train_heads
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
+COLUMNS = ("features", "image_id", "view", "part", "label", "group")
 CONTROLS = Controls(repeats=4, draws=3, min_class=3, min_test=5, seed=11)
 
 
@@ -190,3 +191,33 @@ def test_any_partition_covers_and_repeats(
     for value in range(classes):
         rows = stratum == value
         np.testing.assert_array_equal(np.bincount(exact[rows], minlength=k), np.bincount(clusters[rows], minlength=k))
+
+
+def test_a_part_is_the_same_one_in_every_fold() -> None:
+    """The partition is drawn of all images, as the clusters are of all; a fold trains on its share of a part."""
+    samples, cluster = with_views(*make_samples("shared", patients=60))
+    fold_of = {name: int(name[1:]) % 3 for name in np.unique(samples.group)}
+    fold = np.array([fold_of[name] for name in samples.group])
+    original = samples.view == 0
+    expected = random_partition(
+        cluster[original], make_blocks(samples.group[original], cluster[original], together=True), seed=11, repeat=1
+    )
+    part_of = dict(zip(samples.image_id[original], expected, strict=True))
+    sizes = []
+    for tested in range(3):
+        inside = replace(samples, part=np.where(fold == tested, "test", "train").astype(object))
+        kept = original | (inside.part == "train")  # no view of a test image
+        columns = {name: getattr(inside, name)[kept] for name in COLUMNS}
+        one = replace(inside, **columns)
+        drawn, place = arms._drawn_rows(one, True)
+        assert len(drawn) == original.sum()
+        train = one.rows("train")
+        block = make_blocks(one.group[drawn], cluster[kept][drawn], together=True)
+        part = random_partition(cluster[kept][drawn], block, seed=11, repeat=1)[place]
+        assert part.tolist() == [part_of[image] for image in one.image_id[train]]
+        head = HEAD.model_copy(update={"selection": "test"})
+        controls = CONTROLS.model_copy(update={"repeats": 1, "seed": 11})
+        runs = arms.retrain_random(one, cluster[kept], 1, head, controls, balanced=False, folds=True, threads=1)
+        sizes.append(int(runs.size[0]))
+        assert runs.size[0] == (part == 1).sum()
+    assert sum(sizes) == 2 * sum(part_of[image] == 1 for image in samples.image_id)

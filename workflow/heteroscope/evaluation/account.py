@@ -14,7 +14,7 @@ from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.by_eye import called_by_eye
 from heteroscope.evaluation.comparison import label_gains, published_comparison
 from heteroscope.evaluation.curve import curve_document, curve_sentence
-from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, leaked_images
+from heteroscope.evaluation.verdict import LabelTest, clusters_that_gain, decide, leaked_images, not_assessable
 
 FEW_TEST_IMAGES = 100
 WEAKER_RULE = 0.1
@@ -42,7 +42,10 @@ def verdict_document(
         split: which image stands in which part.
     """
     study = context.study
-    verdict, reason = decide(context, analysis.backbone, test, leaked=leaked_images(context, analysis.backbone, split))
+    leaked = leaked_images(context, analysis.backbone, split)
+    verdict, reason = decide(context, analysis.backbone, test, leaked=leaked)
+    # numbers of a test that cannot answer stand in the file, and in no sentence
+    told = None if not_assessable(context, analysis.backbone, test, leaked=leaked) else test
     published = published_comparison(analysis, context.controls, study.metric)
     published["called_by_eye"] = called_by_eye(analysis, study.metric)
     warnings = warnings_of(context, analysis, split)
@@ -65,7 +68,7 @@ def verdict_document(
         "weights": analysis.summary["weights"],
         "arithmetic": {name: analysis.summary[name] for name in ("engine", "precision", "agreement")},
         "warnings": warnings,
-        "paragraph": paragraph(context, analysis, test, verdict, reason, published, attributes),
+        "paragraph": paragraph(context, analysis, told, verdict, reason, published, attributes, sensitivity),
     }
 
 
@@ -77,6 +80,7 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
         "p": test.p,
         "p_interval_95": list(test.p_interval),
         "p_nonlinear": test.p_nonlinear,
+        "p_nonlinear_interval_95": list(test.p_nonlinear_interval),
         "draws": len(test.draws),
         "draw_mean": float(np.nanmean(test.draws)) if np.isfinite(test.draws).any() else None,
         "accuracy_gain": test.accuracy_gain,
@@ -90,6 +94,7 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
         "patients": test.patients,
         "power": test.power.to_dict("records"),
         "detectable_gap": test.detectable,
+        "detectable_gap_is_bound": test.detectable_is_bound,
     }
 
 
@@ -217,51 +222,84 @@ def paragraph(
     reason: str,
     published: dict[str, Any],
     attributes: pd.DataFrame,
+    sensitivity: pd.DataFrame,
 ) -> str:
-    """One honest paragraph in plain words."""
+    """One honest paragraph in plain words.
+
+    Args:
+        context: the study.
+        analysis: the primary one.
+        test: of it; None where it cannot answer.
+        verdict, reason: of `decide`.
+        published: of `published_comparison`.
+        attributes: of `attribute_table`.
+        sensitivity: of `sensitivity_table`.
+    """
     sentences = [_headline(verdict, reason)]
     if test is not None and np.isfinite(test.gain):
-        sentences.append(_figures(test, context.split.folds))
+        sentences.append(_figures(analysis, test, context.split.folds))
         sentences += _largest_gain(analysis)
         sentences.append(_beside(analysis, test))
         gaining = clusters_that_gain(analysis, context.study.level)
         if gaining and verdict != "not assessable":
             named = ", ".join(map(str, gaining))
             clusters = "cluster" if len(gaining) == 1 else "clusters"
-            sentences.append(f"Taken one by one (Holm-adjusted), the own head gains in {clusters} {named}.")
+            sentences.append(
+                "Taken one by one (Holm-adjusted), the own head does better than one shared rule lets it in"
+                f" {clusters} {named}."
+            )
+    if verdict == "different":
+        sentences.append(
+            "One shared rule in which one feature turns the effect of another around would look the same: products of"
+            " features are not among the rules that labels are redrawn from."
+        )
     sentences.append(curve_sentence(analysis.curve, context.study.metric))
     sentences.append(_published_sentence(published, classes=len(analysis.class_names)))
-    if (correlate := _correlate(attributes, context.study.level)) is not None:
-        sentences.append(correlate)
-    if len(context.study.backbones) * len(context.study.clusterings) > 1:
+    sentences += _correlate(attributes, context.study.level)
+    if len(others := sensitivity[~sensitivity["primary"].astype(bool)]):
         sentences.append(
-            f"This rests on {analysis.backbone} and {analysis.clustering}; all else is sensitivity analysis."
+            f"This rests on {analysis.backbone} and {analysis.clustering}; of {len(others)} other analyses, which test"
+            f" how far that choice matters, {(others['verdict'] == 'different').sum()} would say `different`."
         )
     return " ".join(sentences)
 
 
 def _headline(verdict: str, reason: str) -> str:
     return {
-        "different": "The clusters change what the head learns: heads of their own beat the pooled head by more than"
-        " one shared rule explains",
+        "different": "The clusters change what the head learns: heads of their own do better, beside the pooled head,"
+        " than one shared rule lets them",
         "nonlinear rule": "The clusters' heads differ, but by no more than one curved rule for all of them explains",
-        "equivalent": "No difference was shown, and one as large as the margin is ruled out",
+        "equivalent": "No difference was shown, and heads of the clusters' own are neither better nor worse by the"
+        " margin, which is no proof of one rule",
         "undecided": "Undecided",
         "not assessable": "This study cannot tell",
     }[verdict] + f" ({reason})."
 
 
-def _figures(test: LabelTest, folds: int | None) -> str:
+def _figures(analysis: Analysis, test: LabelTest, folds: int | None) -> str:
+    images = analysis.train[analysis.train["view"] == 0]
+    trained = f"{_counted(len(images), 'image')} of {_counted(images['group'].nunique(), 'patient')}"
+    over = f"in {folds} folds, each trained on what it does not test of {trained}" if folds else f"trained on {trained}"
     low, high = test.interval
-    draws = test.draws[np.isfinite(test.draws)]
-    over = f", every image in one of {folds} folds" if folds else ""
-    null = f"under one shared rule {_lower(draws.mean())} on average, {len(draws)} draws, " if len(draws) else ""
     return (
         f"On {_counted(test.images, 'test image')} of {_counted(test.patients, 'patient')} in"
-        f" {_counted(len(test.eligible), 'compared cluster')}{over}, the own head's log loss is"
-        f" {_lower(test.gain)} than the pooled head's ({null}{_p(test.p)}); accuracy changes by"
+        f" {_counted(len(test.eligible), 'compared cluster')} (heads {over}), the own head's log loss is"
+        f" {_lower(test.gain)} than the pooled head's{_null(test)}; accuracy changes by"
         f" {100 * test.accuracy_gain:+.1f} points (90 % interval {100 * low:+.1f} to {100 * high:+.1f}, over patients,"
         f" conditional on clusters and heads) from {test.pooled_accuracy:.1%}."
+    )
+
+
+def _null(test: LabelTest) -> str:
+    """What redrawn labels give, and both p with the interval of the larger one; empty without draws."""
+    draws = test.draws[np.isfinite(test.draws)]
+    if not len(draws):
+        return ""
+    larger = test.p_interval if test.p >= test.p_nonlinear else test.p_nonlinear_interval
+    return (
+        f", where one shared rule makes it {_lower(draws.mean())} on average of {len(draws)} draws: {_p(test.p)} for a"
+        f" linear rule, {_p(test.p_nonlinear)} for one that may be curved (endless draws would give {larger[0]:.3g} to"
+        f" {larger[1]:.3g}, 95 %)"
     )
 
 
@@ -271,27 +309,31 @@ def _largest_gain(analysis: Analysis) -> list[str]:
     point, low, high = (100 * gains[name] for name in ("accuracy_gain", "accuracy_gain_low", "accuracy_gain_high"))
     if np.isfinite(point).sum() < 2:
         return []
-    most = int(np.nanargmax(point))
-    return [
-        f"The largest change is that of cluster {most}: {point[most]:+.1f} points (90 % interval {low[most]:+.1f} to"
-        f" {high[most]:+.1f}, of one cluster looked at alone)."
-    ]
+    best = int(np.nanargmax(point))
+    interval = f"{point[best]:+.1f} points (90 % interval {low[best]:+.1f} to {high[best]:+.1f}, of one cluster alone)"
+    if point[best] > 0:
+        return [f"The largest gain is that of cluster {best}, {interval}."]
+    return [f"No cluster's own head gains accuracy; that of cluster {best} comes nearest, {interval}."]
 
 
 def _beside(analysis: Analysis, test: LabelTest) -> str:
     """The conventional test, and what this study could have found."""
     assert analysis.labels is not None
     interaction = analysis.labels.interaction
-    answer = f"gives {_p(interaction.p)}" if np.isfinite(interaction.p) else f"is not defined ({interaction.note})"
+    answer = f"is not defined ({interaction.note})"
+    if np.isfinite(interaction.p):
+        answer = f"gives {_p(interaction.p)}, but rejects too often of many populations (docs/calibration.md)"
     words = f"A logistic interaction test, the conventional answer, {answer}."
     if test.power.empty:
-        return words
+        return f"{words} What difference this study could have found was not measured (power: 0)."
     if test.detectable is None:
         return f"{words} Even rules {test.power['degrees'].max():.0f} degrees apart would be found in fewer than 80 %."
-    return (
-        f"{words} With these images, rules of the clusters' own that are worth {100 * test.detectable:.1f} points of"
-        " accuracy would be found in 80 %."
+    worth = (
+        f"With these images, rules of the clusters' own that are worth {100 * test.detectable:.1f} points of accuracy"
     )
+    if test.detectable_is_bound:
+        return f"{words} {worth}, the smallest that were tried, would be found in 80 % or more."
+    return f"{words} {worth} would be found in about 80 %; smaller differences often stay hidden."
 
 
 def _lower(gain: float) -> str:
@@ -315,23 +357,30 @@ def _published_sentence(published: dict[str, Any], *, classes: int) -> str:
     if published["draws_gaussian"]:
         gaussian = (
             "; against whole data sets in which each class is one Gaussian cloud, clustered and trained alike,"
-            f" {_p(published['p_gaussian'])}"
+            f" {_p(published['p_gaussian'])} ({published['draws_gaussian']} draws)"
         )
     averaged = " (mean over classes)" if classes > 2 and published["metric"] != "accuracy" else ""
     return (
         f"As description only: spread of the retrained models' {published['metric']}{averaged} against random sets of"
-        f" the same size, {_p(published['p_size'])}, and of the same class counts, {_p(published['p_balanced'])}"
-        f"{gaussian}. Compact clusters may differ from random sets in any collection, and clusters with rules of their"
-        " own may not."
+        f" the same size, {_p(published['p_size'])} ({published['draws_size']} draws), and of the same class counts,"
+        f" {_p(published['p_balanced'])} ({published['draws_balanced']} draws){gaussian}. Compact clusters may differ"
+        " from random sets in any collection, and clusters with rules of their own may not."
     )
 
 
-def _correlate(attributes: pd.DataFrame, level: float) -> str | None:
-    shown = attributes[attributes["p_holm"] <= level]
+def _correlate(attributes: pd.DataFrame, level: float) -> list[str]:
+    """The attribute that goes most with the clusters, or that none does; nothing where none is known."""
+    tested = attributes[attributes["p_holm"].notna()]
+    if tested.empty:
+        return []
+    shown = tested[tested["p_holm"] <= level]
     if shown.empty:
-        return None
+        return [
+            f"No known attribute goes with the clusters ({len(tested)} tested; the smallest Holm-adjusted p is"
+            f" {tested['p_holm'].min():.2g})."
+        ]
     first = shown.iloc[0]
-    return (
+    return [
         f"The clusters go most with {first['attribute']} ({first['measure']} {first['association']:.2f},"
         f" Holm-adjusted p = {first['p_holm']:.3g}): a correlate, not a cause."
-    )
+    ]

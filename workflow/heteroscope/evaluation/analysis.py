@@ -30,7 +30,7 @@ class Analysis:
         assignments: a row a sample: image_id, view, part, label, group, cluster, distance; with folds, part is
             `train` for all that is clustered.
         distances: cluster, other, distance.
-        test: the test rows of `assignments`, in the order of all predictions, and each one's `fold` (from 0).
+        test: the test rows of `assignments`, in the order of all predictions.
         baseline: (seeds, test rows, classes) probabilities of the pooled head.
         curve: its metrics on nested random subsets (see `training.curve.training_curve`).
         arms: arm → one `ArmRuns` a cluster.
@@ -66,11 +66,10 @@ class Analysis:
         return self.assignments[self.assignments["part"] == "train"]
 
     def eligible(self, controls: Controls) -> np.ndarray:
-        """Which clusters are compared: (k,) bool; enough images, not views, to train on and to test in every fold."""
+        """Which clusters are compared: (k,) bool; images, not views, to train on in every fold and to test in all."""
         fewest = np.array([runs.class_counts[0].min() for runs in self.arms["cluster"]])
-        tested = np.zeros((self.k, int(self.test["fold"].max()) + 1), dtype=int)
-        np.add.at(tested, (self.test["cluster"].to_numpy(), self.test["fold"].to_numpy()), 1)
-        return np.asarray((fewest >= controls.min_class) & (tested.min(axis=1) >= controls.min_test))
+        tested = np.bincount(self.test["cluster"], minlength=self.k)
+        return np.asarray((fewest >= controls.min_class) & (tested >= controls.min_test))
 
     def metric_of_draws(self, name: str, arm: str) -> np.ndarray:
         """m̄ of every draw on the whole test set, a mean over seeds: (repeats, k)."""
@@ -127,8 +126,7 @@ def _test_rows(assignments: pd.DataFrame, shown: list[list[str]], files: dict[st
         raise StoreError(
             f"{predictions} and {files['assignments']} have different test images; delete them and run again"
         )
-    fold = np.repeat(np.arange(len(shown)), [len(images) for images in shown])
-    return originals.loc[image_id].reset_index().assign(fold=fold)
+    return originals.loc[image_id].reset_index()
 
 
 def _read_arms(folds: list[dict[str, Any]], shown: list[list[str]], arm: str) -> list[ArmRuns]:

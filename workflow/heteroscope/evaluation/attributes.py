@@ -24,7 +24,8 @@ def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: in
         seed: of the permutations.
 
     Returns:
-        Columns attribute, measure, association, p, p_holm, images, levels; the strongest first.
+        Columns attribute, measure, association, p, p_holm, images, levels; the strongest first: by how far
+        V, or η, exceeds its mean over the permutations, which grows with the number of levels.
     """
     originals = assignments.loc[assignments["view"] == 0, ["image_id", "cluster"]].merge(images, on="image_id")
     names = [
@@ -33,9 +34,11 @@ def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: in
         if (name.startswith("attr_") and not restates_group(images[name], images["group"])) or name in IMAGE_PROPERTIES
     ]
     rows = [_association(originals, name, seed) for name in names]
-    table = pd.DataFrame(rows, columns=["attribute", "measure", "association", "p", "images", "levels"])
+    table = pd.DataFrame(rows, columns=["attribute", "measure", "association", "p", "images", "levels", "excess"])
     table.insert(4, "p_holm", holm(table["p"].to_numpy(dtype=float)))
-    return table.sort_values("association", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
+    return table.sort_values("excess", ascending=False, kind="stable", na_position="last", ignore_index=True).drop(
+        columns="excess"
+    )
 
 
 def restates_group(attribute: pd.Series, group: pd.Series) -> bool:
@@ -57,12 +60,14 @@ def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]
     row: dict[str, object] = {"attribute": name.removeprefix("attr_"), "measure": measure}
     row |= {"images": len(known), "levels": int(known[name].nunique())}
     if known[name].nunique() < 2 or known["cluster"].nunique() < 2:
-        return row | {"association": np.nan, "p": np.nan}
+        return row | {"association": np.nan, "p": np.nan, "excess": np.nan}
     observed = statistic(value, cluster)
     exchange = PatientExchange(known["group"].to_numpy())
     generator = np.random.default_rng(seed)
     draws = np.array([statistic(value[exchange.draw(generator)], cluster) for _ in range(PERMUTATIONS)])
-    return row | {"association": observed, "p": permutation_p(observed, draws)}
+    power = 0.5 if numeric else 1.0  # η² is a square, V is none
+    excess = observed**power - (draws**power).mean()
+    return row | {"association": observed, "p": permutation_p(observed, draws), "excess": excess}
 
 
 class PatientExchange:

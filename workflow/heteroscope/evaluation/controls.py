@@ -23,7 +23,7 @@ def make_blocks(group: np.ndarray, cluster: np.ndarray, *, together: bool) -> np
 
 
 def random_partition(
-    cluster: np.ndarray, block: np.ndarray, *, seed: int, repeat: int, fold: int = 0, stratum: np.ndarray | None = None
+    cluster: np.ndarray, block: np.ndarray, *, seed: int, repeat: int, stratum: np.ndarray | None = None
 ) -> np.ndarray:
     """One joint draw for all clusters: a random partition of the rows into parts of the clusters' sizes.
 
@@ -35,14 +35,13 @@ def random_partition(
         cluster: (n,) int from 0.
         block: (n,) int, from `make_blocks`.
         seed: of the controls.
-        repeat: number of the draw; draws depend on (seed, repeat, fold) alone, so that every job draws the same.
-        fold: number of the fold, 0 without folds.
+        repeat: number of the draw; draws depend on (seed, repeat) alone, so that every job draws the same.
         stratum: (n,) class of each row; given, part c gets cluster c's counts within every class.
 
     Returns:
         (n,) int, the part of each row.
     """
-    generator = np.random.default_rng([seed, repeat, 0, fold])  # a trailing 0 is none
+    generator = np.random.default_rng([seed, repeat])
     part = np.empty(len(cluster), dtype=np.int64)
     strata = np.zeros(len(cluster), dtype=np.int64) if stratum is None else stratum
     for value in np.unique(strata):

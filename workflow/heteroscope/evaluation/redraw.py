@@ -34,8 +34,10 @@ def draw_label_sets(samples: Samples, cluster: np.ndarray, controls: Controls) -
     for rule in [linear] if quadratic.is_linear else [linear, quadratic]:
         # the same random numbers for both: they differ by their rules alone
         sets += _redrawn(rule, observed, group, controls)
-    side = _sides(place, observed, controls.min_class)
-    turned, gaps = _rotated(linear, coordinates, place, observed, group, side, controls)
+    enough = _enough(place, observed, controls.min_class)
+    # what is at stake is counted where it is tested; with folds every image is
+    tested = np.isin(samples.part[original], ["test"] if "test" in samples.part else ["train"]) & enough[place]
+    turned, gaps = _rotated(linear, coordinates, place, observed, group, _sides(enough), tested, controls)
     return LabelSets(
         image_id=samples.image_id[original],
         label=np.stack([*sets, *turned]),
@@ -55,12 +57,17 @@ def _redrawn(rule: SharedRule, label: np.ndarray, group: np.ndarray, controls: C
     ]
 
 
-def _sides(cluster: np.ndarray, label: np.ndarray, min_class: int) -> np.ndarray:
-    """(k,) +1 and −1 by turns over the clusters with enough images of every class, then over the others."""
+def _enough(cluster: np.ndarray, label: np.ndarray, min_class: int) -> np.ndarray:
+    """(k,) bool, which clusters have enough images of every class."""
     counts = np.zeros((int(cluster.max()) + 1, int(label.max()) + 1), dtype=int)
     np.add.at(counts, (cluster, label), 1)
-    side = np.empty(len(counts), dtype=int)
-    side[np.argsort(counts.min(axis=1) < min_class, kind="stable")] = 1 - 2 * (np.arange(len(counts)) % 2)
+    return np.asarray(counts.min(axis=1) >= min_class)
+
+
+def _sides(enough: np.ndarray) -> np.ndarray:
+    """(k,) +1 and −1 by turns over the clusters with enough images of every class, then over the others."""
+    side = np.empty(len(enough), dtype=int)
+    side[np.argsort(~enough, kind="stable")] = 1 - 2 * (np.arange(len(enough)) % 2)
     return side
 
 
@@ -71,6 +78,7 @@ def _rotated(
     label: np.ndarray,
     group: np.ndarray,
     side: np.ndarray,
+    tested: np.ndarray,
     controls: Controls,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Label sets of rules that differ between clusters, `controls.power` an angle, and each one's accuracy at stake."""
@@ -82,5 +90,5 @@ def _rotated(
                 rule, coordinates, cluster, label, side, degrees=degrees, generator=generator
             )
             sets.append(redraw_labels(probability, label, group, generator))
-            gaps.append(rule_gap(probability, rule.probability))
+            gaps.append(rule_gap(probability[tested], rule.probability[tested]) if tested.any() else np.nan)
     return sets, np.array(gaps)

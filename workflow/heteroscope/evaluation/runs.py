@@ -43,7 +43,7 @@ class LabelRuns:
             cluster's head; NaN where that cluster can never be compared.
         pooled_correct, own_correct: (1 + draws, n) share of the seeds whose prediction is right.
         own_accuracy: (1 + draws, k) of each cluster's own head on all test images; NaN as above.
-        compared: (1 + draws, n) bool, whether the image's cluster is compared, in the image's fold.
+        compared: (1 + draws, n) bool, whether the image's cluster is compared.
         cluster: (n,) the test image's cluster.
     """
 
@@ -57,14 +57,13 @@ class LabelRuns:
 
     @property
     def clusters(self) -> list[int]:
-        """Clusters that are compared with the observed labels, in some fold."""
+        """Clusters that are compared with the observed labels."""
         return [int(number) for number in np.unique(self.cluster[self.compared[0]])]
 
     @property
     def eligible(self) -> np.ndarray:
-        """(1 + draws, k) bool, which clusters are compared in every fold."""
-        member = np.eye(self.own_accuracy.shape[1], dtype=int)[self.cluster]
-        return np.asarray(((self.compared @ member) == member.sum(axis=0)) & member.any(axis=0))
+        """(1 + draws, k) bool, which clusters are compared."""
+        return np.asarray(self.compared @ np.eye(self.own_accuracy.shape[1])[self.cluster] > 0)
 
     def take(self, rows: Sequence[int] | slice) -> LabelRuns:
         """The same of some label sets."""
@@ -144,13 +143,23 @@ def join_arms(folds: Sequence[ArmRuns]) -> ArmRuns:
 
 
 def join_labels(folds: Sequence[LabelRuns]) -> LabelRuns:
-    """The runs of all folds: each test image once, label set s of every fold together."""
-    by_image = [name for name in LABEL_ARRAYS if name != "own_accuracy"]
-    images = [len(runs.cluster) for runs in folds]
+    """The runs of all folds: each test image once, label set s of every fold together.
+
+    A cluster is compared where it is in every fold that tests images of it.
+    """
+    by_image = ("pooled_loss", "own_loss", "pooled_correct", "own_correct")
+    cluster = np.concatenate([runs.cluster for runs in folds])
+    compared = np.concatenate([runs.compared for runs in folds], axis=1)
+    for number in np.unique(cluster):
+        rows = cluster == number
+        compared[:, rows] = compared[:, rows].all(axis=1, keepdims=True)
     return LabelRuns(
         **{name: np.concatenate([getattr(runs, name) for runs in folds], axis=1) for name in by_image},
-        own_accuracy=np.average([runs.own_accuracy for runs in folds], axis=0, weights=images),
-        cluster=np.concatenate([runs.cluster for runs in folds]),
+        own_accuracy=np.average(
+            [runs.own_accuracy for runs in folds], axis=0, weights=[len(runs.cluster) for runs in folds]
+        ),
+        compared=compared,
+        cluster=cluster,
     )
 
 

@@ -33,7 +33,8 @@ def sensitivity_table(
         clustering with the other backbones, on average (`ari_backbones`), and of the primary analysis
         (`ari_with_primary`); the `verdict` that it would give if it were the primary one; compared clusters and tested
         images; G (`gain`), p, p_nonlinear, and the accuracy gain with its 90 % interval, which are NaN where the
-        analysis cannot answer at all; `p_holm`, adjusted over the rows but the primary; and what it stands on.
+        analysis cannot answer at all; `p_holm`, the larger p of both rules, adjusted over the rows but the primary; and
+        what it stands on.
     """
     axes = context.study.primary
     primary = next(a for a in analyses if (a.backbone, a.clustering) == (axes.backbone, axes.clustering))
@@ -48,7 +49,7 @@ def sensitivity_table(
     ]
     table = pd.DataFrame(rows)
     others = ~table["primary"].to_numpy(dtype=bool)
-    table.loc[others, "p_holm"] = holm(table.loc[others, "p"].to_numpy(dtype=float))
+    table.loc[others, "p_holm"] = holm(table.loc[others, ["p", "p_nonlinear"]].max(axis=1).to_numpy(dtype=float))
     return table
 
 

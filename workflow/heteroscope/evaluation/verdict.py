@@ -30,6 +30,7 @@ class LabelTest:
         p: one-sided, (1 + #{G_r ≥ G}) / (R + 1).
         p_interval: 95 %, of the p that endless draws would give (Clopper and Pearson).
         p_nonlinear: the same as p, from the quadratic rule's draws.
+        p_nonlinear_interval: the same as p_interval, of p_nonlinear.
         accuracy_gain: own minus pooled accuracy on the test images of eligible clusters.
         interval: of the accuracy gain, 90 %, by bootstrap of patients, conditional on clusters and heads.
         pooled_accuracy: on the same images.
@@ -48,6 +49,7 @@ class LabelTest:
     p: float
     p_interval: tuple[float, float]
     p_nonlinear: float
+    p_nonlinear_interval: tuple[float, float]
     accuracy_gain: float
     interval: tuple[float, float]
     pooled_accuracy: float
@@ -60,6 +62,11 @@ class LabelTest:
     power: pd.DataFrame
     detectable: float | None
 
+    @property
+    def detectable_is_bound(self) -> bool:
+        """Whether the smallest angle is found in 80 % already, so that a smaller gap may be found as well."""
+        return self.detectable is not None and bool(self.detectable <= self.power["gap"].iloc[0])
+
 
 def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | None:
     """The verdict's test of one analysis, or None where the label arm was left out."""
@@ -70,6 +77,7 @@ def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | No
     gain = gains(runs)
     p = permutation_p(gain[0], gain[1:])
     nonlinear = gains(arm.quadratic)[1:] if arm.quadratic else gain[1:]
+    p_nonlinear = permutation_p(gain[0], nonlinear)
     power = power_table(arm.rotations, [gain[1:], nonlinear], level=level)
     counted = runs.compared[0]
     difference = (runs.own_correct - runs.pooled_correct)[0, counted]
@@ -82,7 +90,8 @@ def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | No
         nonlinear_draws=nonlinear,
         p=p,
         p_interval=p_interval(p, int(np.isfinite(gain[1:]).sum())),
-        p_nonlinear=permutation_p(gain[0], nonlinear),
+        p_nonlinear=p_nonlinear,
+        p_nonlinear_interval=p_interval(p_nonlinear, int(np.isfinite(nonlinear).sum())),
         accuracy_gain=float(difference.mean()) if some else float("nan"),
         interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
         pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
@@ -199,9 +208,12 @@ def decide(context: StudyContext, backbone: str, test: LabelTest | None, *, leak
             f"the pooled head is right on {test.pooled_accuracy:.1%} of the images, no more than always naming the most"
             f" frequent class ({test.majority_share:.1%}): it learnt no rule that could differ"
         )
-    if max(abs(bound) for bound in test.interval) <= context.study.margin:
-        return "equivalent", f"the accuracy gain lies within ± {context.study.margin:g}"
-    return "undecided", "no difference was shown, and none of the size of the margin was ruled out"
+    low, high = (100 * bound for bound in test.interval)
+    margin = 100 * context.study.margin
+    found = f"p = {test.p:.3g}; the 90 % interval of the accuracy gain, {low:+.1f} to {high:+.1f} points,"
+    if max(abs(low), abs(high)) <= margin:
+        return "equivalent", f"{found} lies within ± {margin:g}"
+    return "undecided", f"{found} reaches beyond ± {margin:g}"
 
 
 def clusters_that_gain(analysis: Analysis, level: float) -> list[int]:

@@ -94,9 +94,23 @@ def cluster_overview(clusters: pd.DataFrame) -> Table:
     """What each cluster holds, and the gain of its own head."""
     class_counts = [name for name in clusters.columns if name.startswith("n_")]
     counted = ["cluster", "size", *class_counts]
-    others = ["within_distance", "jaccard", "test_size", "compared", "gain", "gain_p", "gain_p_holm", "gained"]
+    others = [
+        "within_distance",
+        "jaccard",
+        "test_size",
+        "compared",
+        "gain",
+        "gain_p",
+        "endless",
+        "gain_p_holm",
+        "gained",
+    ]
     gained = clusters[["accuracy_gain", "accuracy_gain_low", "accuracy_gain_high"]].itertuples(index=False)
-    told = clusters.assign(gained=[_gain_cell(*row) for row in gained])
+    endless = clusters[["gain_p_low", "gain_p_high"]].itertuples(index=False)
+    told = clusters.assign(
+        gained=[_gain_cell(*row) for row in gained],
+        endless=[f"{low:.3g} to {high:.3g}" if pd.notna(low) else "" for low, high in endless],
+    )
     frame = told[[*counted, *others]].astype({"compared": bool}).astype(object)
     classes = [name.removeprefix("n_") for name in class_counts]
     return table(

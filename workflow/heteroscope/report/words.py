@@ -5,10 +5,10 @@ from __future__ import annotations
 QUESTION = "Does hidden heterogeneity in these images change what a network learns from them?"
 
 ANSWERS = {
-    "different": "Yes: heads of the clusters' own beat the pooled head by more than one shared rule explains",
-    "equivalent": "No: nothing was shown, and a difference as large as the margin is ruled out",
+    "different": "Yes: heads of the clusters' own do better, beside the pooled head, than one shared rule lets them",
+    "equivalent": "Not so that it matters here: heads of the clusters' own are neither better nor worse by the margin",
     "nonlinear rule": "The clusters' heads differ, but one curved rule for all images would look the same",
-    "undecided": "Undecided: nothing was shown, and a difference as large as the margin is not ruled out",
+    "undecided": "Undecided: nothing was shown, and a gain as large as the margin is not ruled out",
     "not assessable": "This study cannot tell",
 }
 
@@ -24,7 +24,8 @@ FIGURES_OF_STUDY = {
         "What this study could find",
         "Labels were drawn from rules that differ between the clusters by a known angle, on these very images. The dots"
         " say how often the verdict finds them, over the points of accuracy that the clusters' own rules are worth. A"
-        " difference left of the vertical line would often be missed; without that line, every difference would.",
+        " difference left of the vertical line would often be missed, or is smaller than any that was tried. Without"
+        " that line, every difference would often be missed.",
     ),
     "retraining": (
         "The published comparison",
@@ -158,6 +159,7 @@ COLUMNS = {
     "gain_p": "p",
     "gain_p_holm": "p (Holm)",
     "gained": "accuracy gain (90 %)",
+    "endless": "p of endless draws (95 %)",
     "auc": "AUC",
     "p_holm": "p (Holm)",
     "p_nonlinear": "p (curved rule)",

@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write losses and hits of pooled and own heads for every label set."""
     arguments = parser(__doc__)
     add_arm_arguments(arguments)
+    arguments.add_argument("--fold", type=int, default=0, help="number of the fold; 0 without folds")
     arguments.add_argument("--label-sets", type=Path, required=True, help="label-sets.h5")
     arguments.add_argument("--labels", type=Path, required=True, help="output: labels.h5")
     args = arguments.parse_args(argv)
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples = samples.standardized() if head.standardize else samples
     cluster = clusters_of(samples, args.assignments)
     labels = read_label_sets(args.label_sets).of(samples, args.label_sets)
-    runs = train_on_label_sets(samples, cluster, labels, head, controls, threads=args.threads)
+    runs = train_on_label_sets(samples, cluster, labels, head, controls, folds=args.fold > 0, threads=args.threads)
     write_labels(args.labels, runs, test_images=samples.image_id[samples.rows("test")].tolist())
 
 

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             head,
             controls,
             balanced=arm == "balanced",
-            fold=args.fold,
+            folds=args.fold > 0,
             threads=args.threads,
         )
         write_arm(path, runs, cluster=args.cluster, arm=arm, test_images=test_images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
@@ -40,7 +41,7 @@ def retrain_random(
     controls: Controls,
     *,
     balanced: bool,
-    fold: int = 0,
+    folds: bool = False,
     threads: int,
 ) -> ArmRuns:
     """Heads on part `number` of random partitions of the training rows into the clusters' sizes.
@@ -52,23 +53,32 @@ def retrain_random(
         head: how heads are trained.
         controls: repeats, seed, what a block is.
         balanced: the part has the cluster's counts within each class (arm `balanced`), not only its size.
-        fold: number of the fold, 0 without folds.
+        folds: the samples are those of one fold. Partitions are then drawn of all images, as the clusters are of all,
+            so that a part is the same one in every fold; views go with their image.
         threads: of the numerical work.
     """
     train = samples.rows("train")
-    block = make_blocks(samples.group[train], cluster[train], together=controls.views == "with-image")
+    drawn, place = _drawn_rows(samples, folds)
+    block = make_blocks(samples.group[drawn], cluster[drawn], together=controls.views == "with-image")
     if balanced:
         # a block of mixed labels is one block in each class
-        block = np.unique(np.column_stack([block, samples.label[train]]), axis=0, return_inverse=True)[1].ravel()
-    stratum = samples.label[train] if balanced else None
-    parts = [
-        train[
-            random_partition(cluster[train], block, seed=controls.seed, repeat=repeat, fold=fold, stratum=stratum)
-            == number
-        ]
+        block = np.unique(np.column_stack([block, samples.label[drawn]]), axis=0, return_inverse=True)[1].ravel()
+    stratum = samples.label[drawn] if balanced else None
+    partitions = (
+        random_partition(cluster[drawn], block, seed=controls.seed, repeat=repeat, stratum=stratum)
         for repeat in range(1, controls.repeats + 1)
-    ]
+    )
+    parts = [train[part[place] == number] for part in partitions]
     return _run_parts(samples, parts, number, head, threads)
+
+
+def _drawn_rows(samples: Samples, folds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that a random partition divides, and for every training row its place among them."""
+    train = samples.rows("train")
+    if not folds:
+        return train, np.arange(len(train))
+    originals = np.flatnonzero(samples.view == 0)
+    return originals, pd.Index(samples.image_id[originals]).get_indexer(pd.Index(samples.image_id[train]))
 
 
 def seed_groups(rows: np.ndarray, stream: int, head: Head) -> list[Group]:

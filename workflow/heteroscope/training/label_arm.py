@@ -17,7 +17,14 @@ OWN_SELECTION = 10
 
 
 def train_on_label_sets(
-    samples: Samples, cluster: np.ndarray, labels: np.ndarray, head: Head, controls: Controls, *, threads: int
+    samples: Samples,
+    cluster: np.ndarray,
+    labels: np.ndarray,
+    head: Head,
+    controls: Controls,
+    *,
+    folds: bool = False,
+    threads: int,
 ) -> LabelRuns:
     """Train the pooled and the own heads on every label set, and score them on the test images.
 
@@ -27,6 +34,7 @@ def train_on_label_sets(
         labels: (sets, n) int.
         head: how heads are trained, early stopping included.
         controls: which clusters are compared.
+        folds: the samples are those of one fold; all of them are tested in some fold, which counts as test images.
         threads: of the numerical work.
     """
     k = int(cluster.max()) + 1
@@ -35,7 +43,9 @@ def train_on_label_sets(
     pooled_loss, pooled_correct = _scores(pooled, samples, test, labels)
     own_loss, own_correct = np.full_like(pooled_loss, np.nan), np.full_like(pooled_correct, np.nan)
     own_accuracy = np.full((len(labels), k), np.nan)
-    for number in _comparable(samples, cluster, k, controls):
+    # images, not their views; of folds together, every image is tested
+    tested = np.flatnonzero(samples.view == 0) if folds else test
+    for number in _comparable(samples, cluster, tested, k, controls):
         # the head of a cluster is for its images: they choose its epoch, where there are enough of them
         mine = chosen_by[cluster[chosen_by] == number]
         own = train_stack(
@@ -56,7 +66,9 @@ def train_on_label_sets(
         pooled_correct=pooled_correct,
         own_correct=own_correct,
         own_accuracy=own_accuracy,
-        compared=np.stack([_eligible(samples, cluster, label, k, controls) for label in labels])[:, cluster[test]],
+        compared=np.stack([_eligible(samples, cluster, label, tested, k, controls) for label in labels])[
+            :, cluster[test]
+        ],
         cluster=cluster[test],
     )
 
@@ -69,20 +81,21 @@ def _scores(
     return metrics.log_losses(probability, label).mean(axis=0), metrics.correct(probability, label).mean(axis=0)
 
 
-def _comparable(samples: Samples, cluster: np.ndarray, k: int, controls: Controls) -> list[int]:
+def _comparable(samples: Samples, cluster: np.ndarray, tested: np.ndarray, k: int, controls: Controls) -> list[int]:
     """Clusters that some labelling could make eligible; the others need no heads."""
-    train, test = cluster[samples.part == "train"], cluster[samples.part == "test"]
+    train = cluster[samples.part == "train"]
     needed = controls.min_class * len(samples.class_names)
-    return [c for c in range(k) if (train == c).sum() >= needed and (test == c).sum() >= controls.min_test]
+    return [c for c in range(k) if (train == c).sum() >= needed and (cluster[tested] == c).sum() >= controls.min_test]
 
 
-def _eligible(samples: Samples, cluster: np.ndarray, label: np.ndarray, k: int, controls: Controls) -> np.ndarray:
-    # images count, not their views
+def _eligible(
+    samples: Samples, cluster: np.ndarray, label: np.ndarray, tested: np.ndarray, k: int, controls: Controls
+) -> np.ndarray:
     train = np.flatnonzero((samples.part == "train") & (samples.view == 0))
     return eligible_clusters(
         cluster[train],
         label[train],
-        cluster[samples.rows("test")],
+        cluster[tested],
         k=k,
         classes=len(samples.class_names),
         min_class=controls.min_class,
