@@ -92,13 +92,14 @@ rule labels:
     params:
         head=entry("heads", "head"),
         controls=controls_of("labels"),
+        fold=of(layout.fold_flag),
         threads=threads_flag,
         code=code_digest("heteroscope.stages.labels"),
     shell:
         "python -m heteroscope.stages.labels {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --assignments {input.assignments:q}"
-        " --label-sets {input.label_sets:q}"
+        " --label-sets {input.label_sets:q} {params.fold}"
         " --head {params.head:q} --controls {params.controls:q} --labels {output.labels:q}"
         " 2>&1 | tee {log:q}"
 
