@@ -124,6 +124,6 @@ def tiny_config() -> dict[str, Any]:
         },
         "clusterings": {"kmeans-2": {"method": "kmeans", "k": 2, "reduce": {"method": "pca", "components": 5}}},
         "heads": {"linear": {"epochs": 3, "seeds": 2}},
-        "controls": {"few": {"repeats": 5, "draws": 19, "min_class": 2, "min_test": 2}},
+        "controls": {"few": {"repeats": 5, "draws": 19, "power": 2, "min_class": 2, "min_test": 2}},
         "studies": {"tiny": study},
     }

@@ -30,7 +30,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # the same protocol at a size that runs in seconds
         "backbones={efficientnet-b0: {model: small-cnn, weights: random, engine: torch}}",
         "pixels={bgr-224: {size: 32}}",
-        "controls={published: {draws: 19}}",
+        "heads={published: {epochs: 5}}",
+        "controls={published: {arms: [size, balanced, labels], repeats: 2, draws: 19, power: 0}}",
         "threads=1",
     ]
     done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -20,8 +20,8 @@ PATIENTS = 40
 IMAGES = 2 * PATIENTS
 EMBEDDING = {"engine": 1, "embed": 1}
 INCREMENT = {"dataset": 1, "pixels": 1} | EMBEDDING
-STUDY = {"train": 1, "curve": 1, "retrain": 2, "labels": 1, "gaussian": 1, "compare": 1, "report": 1}
-BEHIND = {"cluster": 1, "stability": 1} | STUDY
+BEHIND = {"cluster": 1, "stability": 1, "train": 1, "curve": 1, "retrain": 2, "redraw": 1, "labels": 1}
+BEHIND |= {"compare": 1, "report": 1}
 EVERYTHING = INCREMENT | {"split": 1} | BEHIND
 PIXELS = "dataset/toy/square-32/pixels.h5"
 EMBEDDINGS = "embed/toy/small-cnn/embeddings.h5"
@@ -45,7 +45,9 @@ def write_source(root: Path) -> None:
 def on_the_table(config: dict[str, Any]) -> dict[str, Any]:
     columns = {"table": "table.csv", "path": "file", "label": "finding", "group": "patient"}
     classes = {"normal": ["healthy"], "disease": ["ill"]}
-    return config | {"datasets": {"toy": {"adapter": "table", "root": "raw", "classes": classes} | columns}}
+    few = config["controls"]["few"] | {"arms": ["size", "balanced", "labels"], "power": 0}
+    dataset = {"adapter": "table", "root": "raw", "classes": classes} | columns
+    return config | {"datasets": {"toy": dataset}, "controls": {"few": few}}
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ def test_a_run_on_what_stands_ends_in_the_tables_of_a_run_from_scratch(
     assert counts(tmp_path / "scratch", EMBEDDINGS) == (IMAGES, 0)
     assert rows(folder, EMBEDDINGS) == rows(tmp_path / "scratch", EMBEDDINGS)
     tables = sorted(path for path in (folder / "results/compare/tiny").iterdir() if path.suffix in {".csv", ".json"})
-    assert len(tables) == 6
+    assert len(tables) == 9
     for table in tables:
         assert table.read_bytes() == (tmp_path / "scratch/results/compare/tiny" / table.name).read_bytes(), table.name
 

@@ -64,6 +64,7 @@ def features_config() -> dict[str, Any]:
         "primary": {"backbone": FUSION, "clustering": "kmeans-2"},
     }
     backbone = {"model": "small-cnn", "weights": "random", "pixels": "square-32"}
+    few = {"arms": ["size", "balanced", "labels"], "repeats": 2, "draws": 19, "power": 0, "min_class": 2, "min_test": 2}
     external = {"split": "external", "augmentation": "none", "dataset": "both"}
     return {
         "threads": 1,
@@ -81,7 +82,7 @@ def features_config() -> dict[str, Any]:
         "backbones": {"small-cnn": backbone, "other": backbone | {"seed": 1}},
         "clusterings": {"kmeans-2": {"k": 2, "reduce": {"method": "pca", "components": 5}}},
         "heads": {"linear": {"epochs": 3, "seeds": 2}},
-        "controls": {"few": {"repeats": 5, "draws": 19, "min_class": 2, "min_test": 2}},
+        "controls": {"few": few},
         "studies": {
             "folded": study,
             "abroad": study
