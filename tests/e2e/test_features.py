@@ -138,18 +138,25 @@ def test_folds_are_merged_before_anything_is_compared(collected: Path) -> None:
     assert verdict["counts"]["images"] == {"train": 4 * PATIENTS, "test": 4 * PATIENTS}
     assert verdict["test"]["images"] == 4 * PATIENTS
     assert verdict["test"]["patients"] == 2 * PATIENTS
-    assert "every image in one of 3 folds" in verdict["paragraph"]
+    assert "heads in 3 folds, each trained on what it does not test of 120 images" in verdict["paragraph"]
 
 
 def test_a_draw_covers_all_folds(collected: Path) -> None:
     """G of every label set: the sum over the folds' images, before any ranking."""
     base = collected / f"results/retrain/a/{FUSION}"
-    losses, images = 0.0, 0
+    folds = []
     for fold in (1, 2, 3):
         with h5py.File(base / f"cv-{fold}/turned/kmeans-2/linear/few/labels.h5") as file:
-            difference = np.where(file["compared"][:], file["pooled_loss"][:] - file["own_loss"][:], 0)
-            losses = losses + difference.sum(axis=1)
-            images = images + file["compared"][:].sum(axis=1)
+            folds.append({name: file[name][:] for name in ("pooled_loss", "own_loss", "compared", "cluster")})
+    losses, images = 0.0, 0
+    for number in (0, 1):
+        rows = [fold["cluster"] == number for fold in folds]
+        whole = [fold["compared"][:, inside].all(axis=1) for fold, inside in zip(folds, rows, strict=True)]
+        compared = np.all(whole, axis=0)  # in every fold
+        for fold, inside in zip(folds, rows, strict=True):
+            difference = (fold["pooled_loss"] - fold["own_loss"])[:, inside].sum(axis=1)
+            losses = losses + np.where(compared, difference, 0)
+            images = images + compared * inside.sum()
     gain = (losses / images)[:20]
     test = json.loads((collected / "results/compare/folded/verdict.json").read_text())["test"]
     assert test["gain"] == pytest.approx(gain[0], abs=1e-6)
