@@ -111,7 +111,7 @@ def _curves(axis: Axes, curves: dict[str, pd.DataFrame], column: str) -> None:
         )
     axis.axhline(POWER, color=NEUTRAL, linestyle="--", linewidth=0.8)
     axis.axhline(LEVEL, color=NEUTRAL, linestyle=":", linewidth=0.8)
-    axis.legend(loc="lower right" if column == "size" else "upper left")
+    axis.legend(loc="center right" if column == "size" else "upper left")
 
 
 @styled

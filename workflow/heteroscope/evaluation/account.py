@@ -250,8 +250,8 @@ def paragraph(
             )
     if verdict == "different":
         sentences.append(
-            "One shared rule in which one feature turns the effect of another around would look the same: products of"
-            " features are not among the rules that labels are redrawn from."
+            "A strongly curved shared rule can look the same, above all one in which one feature turns the effect of"
+            " another around (docs/calibration.md)."
         )
     sentences.append(curve_sentence(analysis.curve, context.study.metric))
     sentences.append(_published_sentence(published, classes=len(analysis.class_names)))
