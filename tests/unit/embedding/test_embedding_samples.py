@@ -81,12 +81,12 @@ def test_a_missing_image_is_named(tmp_path: Path, split: Path) -> None:
         load_samples([tmp_path / "one.h5", write_embedding(tmp_path / "three.h5", "abcde")], [], split)
 
 
-def test_views_of_images_that_do_not_train_are_refused(tmp_path: Path, split: Path) -> None:
+def test_views_of_images_that_do_not_train_are_left_out(tmp_path: Path, split: Path) -> None:
+    """The views of all folds stand in one file."""
     originals = write_embedding(tmp_path / "one.h5", "abcdef")
-    for name in "abc":  # test, validation, backbone
-        views = write_embedding(tmp_path / "views.h5", f"d{name}", view=[1, 1])
-        with pytest.raises(StoreError, match=rf"views\.h5.*image {name},"):
-            load_samples([originals], [views], split)
+    views = write_embedding(tmp_path / "views.h5", "abcd", view=[1, 1, 1, 1])  # test, validation, backbone, training
+    samples = load_samples([originals], [views], split)
+    assert samples.image_id[samples.view == 1].tolist() == ["d"]
 
 
 def test_align_follows_the_samples_and_names_a_missing_row(tmp_path: Path, split: Path) -> None:
