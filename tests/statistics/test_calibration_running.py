@@ -80,7 +80,9 @@ def test_a_killed_run_loses_only_what_was_in_progress(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "calibration", "--only", "random", "--studies", "40", "--processes", "1",
              "--results", str(tmp_path), "--commit", "abc"]  # fmt: skip
     path = running.results_file(tmp_path, "random")
-    run = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    # the benchmarks, whose tests may have run in this process, turn progress bars off
+    surroundings = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    run = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, env=surroundings | {"PYTHONPATH": str(ROOT)})
     while run.poll() is None and not (path.is_file() and path.read_text().count("\n") >= 2):
         time.sleep(0.2)
     run.send_signal(signal.SIGTERM)
