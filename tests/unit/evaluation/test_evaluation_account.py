@@ -361,7 +361,7 @@ def without_clusters(analysis: Analysis) -> Analysis:
 
 def test_the_conventional_answer_and_the_power_are_said(analysis: Analysis, controls: config.Controls) -> None:
     said = say(analysis, controls, detectable=0.0734)
-    assert "A logistic interaction test, the conventional answer, gives p = 0.02, but rejects" in said
+    assert "A logistic interaction test, the conventional answer, gives p = 0.02, but it rejects" in said
     assert "worth 7.3 points of accuracy would be found in about 80 %; smaller differences often stay" in said
     least = label_test(analysis, seed=0, level=0.05)
     assert least is not None

@@ -322,7 +322,7 @@ def _beside(analysis: Analysis, test: LabelTest) -> str:
     interaction = analysis.labels.interaction
     answer = f"is not defined ({interaction.note})"
     if np.isfinite(interaction.p):
-        answer = f"gives {_p(interaction.p)}, but rejects too often of many populations (docs/calibration.md)"
+        answer = f"gives {_p(interaction.p)}, but it rejects too often in many simulations (docs/calibration.md)"
     words = f"A logistic interaction test, the conventional answer, {answer}."
     if test.power.empty:
         return f"{words} What difference this study could have found was not measured (power: 0)."
