@@ -319,7 +319,7 @@ def test_other_analyses_are_counted_by_their_verdict(analysis: Analysis, control
     )
     said = paragraph(context(controls), analysis, None, "not assessable", "r", PUBLISHED, NO_ATTRIBUTES, others)
     assert (
-        "rests on small-cnn and kmeans-3; of 3 other analyses, which test how far that choice matters, 2 would" in said
+        "rests on small-cnn and kmeans-3. Of 3 other analyses, which show how far that choice matters, 2 would" in said
     )
 
 

@@ -258,8 +258,9 @@ def paragraph(
     sentences += _correlate(attributes, context.study.level)
     if len(others := sensitivity[~sensitivity["primary"].astype(bool)]):
         sentences.append(
-            f"This rests on {analysis.backbone} and {analysis.clustering}; of {len(others)} other analyses, which test"
-            f" how far that choice matters, {(others['verdict'] == 'different').sum()} would say `different`."
+            f"This rests on {analysis.backbone} and {analysis.clustering}. Of {len(others)} other"
+            f" {'analysis' if len(others) == 1 else 'analyses'}, which show how far that choice matters,"
+            f" {(others['verdict'] == 'different').sum()} would say `different`."
         )
     return " ".join(sentences)
 
