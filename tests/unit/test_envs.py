@@ -20,7 +20,7 @@ IMPORT_NAMES = {
     "scikit-learn": "sklearn",
     "umap-learn": "umap",
 }
-HEAD_ONLY = {"snakemake"}
+HEAD_ONLY = {"snakemake", "snakemake-executor-plugin-slurm"}
 
 
 def locked() -> dict[str, set[str]]:
