@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from calibration.summary import BOUND, LEVEL, POWER, Rate
+from calibration.summary import BOUND, LEVEL, Rate
+from heteroscope.evaluation.verdict import POWER
 from heteroscope.figures.style import INK, NEUTRAL, PALETTE, WIDTH, styled
 
 MARKERS = "osD^vPX"

@@ -15,7 +15,6 @@ from calibration.summary import (
     BOUND,
     EXACT,
     LEVEL,
-    POWER,
     TESTS,
     Rate,
     called_different,
@@ -27,6 +26,7 @@ from calibration.summary import (
 from calibration.worlds import accuracy_at_stake
 from heteroscope.atomic import atomic_path
 from heteroscope.errors import StoreError
+from heteroscope.evaluation.verdict import POWER
 from heteroscope.figures.style import save_figure
 
 FOLDER = "calibration"  # of the figures, beside the page

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import isotonic_regression
 from statsmodels.stats.proportion import proportion_confint
+
+from heteroscope.evaluation.statistics import first_reached
+from heteroscope.evaluation.verdict import POWER
 
 LEVEL = 0.05
 BOUND = 0.07  # what the upper bound of the verdict's error rate may be at most
 EXACT = (0.03, 0.07)  # where an exact test's rate is expected
-POWER = 0.8
 TESTS = {"p_size": "T against `size`", "p_balanced": "T against `balanced`", "p_gaussian": "T against `gaussian`"}
 
 
@@ -64,19 +65,9 @@ def called_different(rows: pd.DataFrame) -> Rate:
 
 
 def size_that_finds(sizes: Sequence[int], power: Sequence[float]) -> float | None:
-    """The size at which power reaches 80 %, interpolated on a logarithmic scale; None where it does not.
-
-    Power that falls by chance from one size to the next is averaged first (isotonic regression). Where the smallest
-    size already suffices, it is the answer.
-    """
-    rising = isotonic_regression(np.asarray(power, dtype=float)).x
-    reached = np.flatnonzero(rising >= POWER - 1e-9)
-    if not len(reached):
-        return None
-    first = reached[0]
-    if first == 0:
-        return float(sizes[0])
-    return float(np.exp(np.interp(POWER, rising[first - 1 : first + 1], np.log(sizes[first - 1 : first + 1]))))
+    """The size at which power reaches 80 % (see `first_reached`), interpolated on a logarithmic scale."""
+    found = first_reached(np.log(sizes), np.asarray(power, dtype=float), POWER)
+    return None if found is None else float(np.exp(found))
 
 
 def wall_seconds(rows: pd.DataFrame) -> float:

@@ -37,7 +37,7 @@ def test_what_is_not_different_is_no_error() -> None:
 
 def test_the_size_that_finds_a_gap_by_hand() -> None:
     assert size_that_finds([100, 200, 400], [0.4, 0.6, 1.0]) == pytest.approx(np.sqrt(200 * 400))
-    assert size_that_finds([100, 200], [0.9, 1.0]) == 100
+    assert size_that_finds([100, 200], [0.9, 1.0]) == pytest.approx(100)
     assert size_that_finds([100, 200], [0.3, 0.7]) is None
     # 0.9 before 0.7 is chance: both are taken for 0.8
     assert size_that_finds([100, 200, 400], [0.2, 0.9, 0.7]) == pytest.approx(200)

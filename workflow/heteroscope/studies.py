@@ -23,13 +23,14 @@ from heteroscope.summary import commit, markdown, verdict_file
 
 RANDOM = "random weights"
 FACTORS_CAPTION = (
-    "Every study differs from the first one of its table in the factor that its name says, and in nothing else"
-    " (`tests/unit/core/test_core_factors.py` holds the keys). Training rows count augmented copies. Accuracy is the"
-    " pooled head's on all test rows, with a 95 % interval over patients. T is the spread of the clusters' models"
-    " around their mean accuracy; its two p come from random sets of the clusters' sizes, and of their class counts."
-    " “By eye” names the clusters that the published reading calls: one model lies more than two standard deviations"
-    " of five random sets of its size from their mean. The verdict and its p rest on redrawn labels. A dash: not"
-    " defined, because fewer than two clusters have enough images of every class."
+    "Every study differs from the first one of its table in what its name says, one or two keys of the"
+    " configuration, and in nothing else (`tests/unit/core/test_core_factors.py` lists the keys). Training rows"
+    " count augmented copies. Accuracy is the pooled head's on all test rows, with a 95 % interval over patients."
+    " T is the spread of the clusters' models around their mean accuracy; its two p come from random sets of the"
+    " clusters' sizes, and of their class counts. “By eye” names the clusters that the published reading calls:"
+    " one model lies more than two standard deviations of five random sets of its size from their mean. The"
+    " verdict and its p rest on redrawn labels. A dash: not defined, because fewer than two clusters have enough"
+    " images of every class."
 )
 
 

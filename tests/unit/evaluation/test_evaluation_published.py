@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import beta, spearmanr
 
 from heteroscope.config import Controls
 from heteroscope.evaluation.account import _published_sentence
@@ -27,6 +27,9 @@ def test_gaussian_data_sets_by_brute_force(analysis: Analysis, controls: Control
     assert found["draws_gaussian"] == len(draws) == 19
     assert found["p_gaussian"] == pytest.approx((1 + (draws >= spread[0]).sum()) / 20)
     assert 1 / 20 < found["p_gaussian"] < 1
+    above = int((draws >= spread[0]).sum())
+    expected = beta.ppf(0.025, above, 20 - above), beta.ppf(0.975, above + 1, 19 - above)
+    np.testing.assert_allclose(found["p_gaussian_interval_95"], expected)
     sentence = _published_sentence(found, classes=2)
     assert f"one Gaussian cloud, clustered and trained alike, p = {found['p_gaussian']:.3g} (19 draws)." in sentence
 

@@ -10,7 +10,6 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from heteroscope.evaluation.statistics import (
-    bootstrap_interval,
     cramers_v,
     eta_squared,
     holm,
@@ -98,30 +97,6 @@ def test_omnibus_by_a_loop() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isnan(omnibus(np.full((2, 3), np.nan), np.ones((2, 3)))).all()
-
-
-def test_the_bootstrap_interval_is_that_of_the_mean_over_patients() -> None:
-    generator = np.random.default_rng(2)
-    patients, images = 400, 3
-    effect = np.repeat(generator.normal(size=patients), images)  # a patient's images agree
-    group = np.repeat(np.arange(patients), images)
-    shuffled = generator.permutation(len(group))
-    low, high = bootstrap_interval(0.3 + effect[shuffled], group[shuffled], seed=0, share=0.9)
-    standard_error = effect.std() / np.sqrt(patients)
-    np.testing.assert_allclose((low + high) / 2, 0.3 + effect.mean(), atol=0.1 * standard_error)
-    np.testing.assert_allclose(high - low, 2 * 1.645 * standard_error, rtol=0.08)
-    # images as patients of their own would be √3 too sure
-    single = bootstrap_interval(0.3 + effect, np.arange(len(effect)), seed=0, share=0.9)
-    np.testing.assert_allclose(np.diff(single)[0] * np.sqrt(3), high - low, rtol=0.1)
-    assert bootstrap_interval(effect, group, seed=4) == bootstrap_interval(effect, group, seed=4)
-
-
-def test_the_bootstrap_weighs_patients_by_their_images() -> None:
-    value, group = np.array([1.0, 1.0, 1.0, 0.0]), np.array(["a", "a", "a", "b"])
-    # draws of two patients: aa → 1, ab → 3/4, bb → 0
-    assert bootstrap_interval(value, group, seed=0, share=0.99) == (0.0, 1.0)
-    assert bootstrap_interval(value, group, seed=0, share=0.2) == (0.75, 0.75)
-    assert bootstrap_interval(np.array([0.5]), np.array(["a"]), seed=0) == (0.5, 0.5)
 
 
 def test_spearman() -> None:

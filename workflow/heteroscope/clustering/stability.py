@@ -20,7 +20,7 @@ from heteroscope.clustering.clusters import fit_clusters
 from heteroscope.clustering.reduction import fit_reduction
 from heteroscope.config import Clustering
 from heteroscope.embedding.blocks import IN_MEMORY_VALUES
-from heteroscope.embedding.samples import Samples
+from heteroscope.embedding.samples import Samples, rows_by_patient
 from heteroscope.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _of_whole_patients(rows: np.ndarray, group: np.ndarray, most: int, generator
     """All rows (m,), or those of patients drawn at random until these have so many rows; of one patient at least."""
     if len(rows) <= most:
         return rows
-    patients = _rows_by_patient(group)
+    patients = rows_by_patient(group)
     order = generator.permutation(len(patients))
     held = np.cumsum([len(patients[number]) for number in order]) <= most
     held[0] = True
@@ -168,14 +168,9 @@ def _of_whole_patients(rows: np.ndarray, group: np.ndarray, most: int, generator
 
 def _bootstraps(group: np.ndarray, number: int, generator: np.random.Generator) -> list[np.ndarray]:
     """Row numbers of as many patients as there are, drawn with replacement, each with all rows."""
-    patients = _rows_by_patient(group)
+    patients = rows_by_patient(group)
     drawn = generator.integers(len(patients), size=(number, len(patients)))
     return [np.concatenate([patients[patient] for patient in sample]) for sample in drawn]
-
-
-def _rows_by_patient(group: np.ndarray) -> list[np.ndarray]:
-    _, patient, count = np.unique(group, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(patient, kind="stable"), np.cumsum(count)[:-1])
 
 
 def _narrow(features: np.ndarray) -> np.ndarray:

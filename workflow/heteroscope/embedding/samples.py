@@ -73,7 +73,14 @@ def _moments(features: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     return mean, spread
 
 
-def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path, *, in_memory: bool = True) -> Samples:
+def load_samples(
+    embeddings: Sequence[Path],
+    views: Sequence[Path],
+    split: Path,
+    *,
+    standardize: bool = False,
+    in_memory: bool = True,
+) -> Samples:
     """Join embeddings (several files: a fusion) and their views with a split.
 
     Images of the backbone's own share B are left out.
@@ -82,6 +89,7 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path,
         embeddings: embeddings.h5; several are a fusion.
         views: views.h5 of each, in the same order, or none.
         split: split.parquet.
+        standardize: the features, as the heads want them (see `Samples.standardized`).
         in_memory: read all features; else those of more than `IN_MEMORY_VALUES` values stay in their files.
 
     Raises:
@@ -103,7 +111,7 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path,
         rows.append(joined)
     whole = pd.concat(rows, ignore_index=True)
     features = FeatureBlocks(strips)
-    return Samples(
+    samples = Samples(
         features=features.in_memory() if in_memory or not is_large(features.shape) else features,
         image_id=whole["image_id"].to_numpy(dtype=object),
         view=whole["view"].to_numpy(dtype=np.int64),
@@ -113,6 +121,13 @@ def load_samples(embeddings: Sequence[Path], views: Sequence[Path], split: Path,
         class_names=classes.tolist(),
         embedding=originals.attributes,
     )
+    return samples.standardized() if standardize else samples
+
+
+def rows_by_patient(group: np.ndarray) -> list[np.ndarray]:
+    """The row numbers of every patient of (n,) groups, patients in the order of their names."""
+    _, patient, count = np.unique(group, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(patient, kind="stable"), np.cumsum(count)[:-1])
 
 
 def clusters_of(samples: Samples, assignments: Path) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from heteroscope.embedding.samples import rows_by_patient
 from heteroscope.evaluation.statistics import cramers_v, eta_squared, holm, permutation_p
 
 PERMUTATIONS = 999
@@ -74,11 +75,11 @@ class PatientExchange:
     """Random exchanges of whole patients with as many images."""
 
     def __init__(self, group: np.ndarray) -> None:
-        _, patient, count = np.unique(group, return_inverse=True, return_counts=True)
-        by_patient = np.split(np.argsort(patient, kind="stable"), np.cumsum(count)[:-1])
+        by_patient = rows_by_patient(group)
         self.n = len(group)
         # one array (patients, images) a number of images
-        self.strata = [np.stack([rows for rows in by_patient if len(rows) == size]) for size in np.unique(count)]
+        sizes = sorted({len(rows) for rows in by_patient})
+        self.strata = [np.stack([rows for rows in by_patient if len(rows) == size]) for size in sizes]
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         """Row numbers (n,): where each row takes its value from."""

@@ -11,10 +11,10 @@ from heteroscope.config import Controls
 from heteroscope.evaluation import metrics
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
 from heteroscope.evaluation.curve import SIZES, points
+from heteroscope.evaluation.intervals import mean_interval
 from heteroscope.evaluation.runs import LabelArm, LabelRuns
 from heteroscope.evaluation.scores import ESTIMATES, PATIENT_METRICS, score_table, study_scores
 from heteroscope.evaluation.statistics import (
-    bootstrap_interval,
     compared_omnibus,
     holm,
     p_interval,
@@ -105,7 +105,7 @@ def _accuracy_gain(analysis: Analysis, number: int) -> tuple[float, float, float
         return np.nan, np.nan, np.nan
     difference = (runs.own_correct - runs.pooled_correct)[0, rows]
     group = analysis.test["group"].to_numpy()[rows]
-    return float(difference.mean()), *bootstrap_interval(difference, group, seed=SEED, share=INTERVAL_SHARE)
+    return float(difference.mean()), *mean_interval(difference, group, seed=SEED, share=INTERVAL_SHARE)
 
 
 def _gains_by_cluster(runs: LabelRuns, k: int) -> np.ndarray:
@@ -191,17 +191,22 @@ def published_comparison(analysis: Analysis, controls: Controls, metric: str) ->
     result: dict[str, Any] = {"metric": metric, "T": observed, "clusters": int(eligible.sum())}
     for arm in CONTROL_ARMS:
         draws = _omnibus(analysis, arm, metric, eligible, controls)
-        result[f"p_{arm}"] = permutation_p(observed, draws)
-        result[f"draws_{arm}"] = int(np.isfinite(draws).sum())
+        result |= _with_interval(f"p_{arm}", observed, draws) | {f"draws_{arm}": int(np.isfinite(draws).sum())}
     # every fold is clustered anew in every data set: its clusters are those of no other fold, but T is a number
     spreads = (
         np.mean([fold.omnibus(metric) for fold in analysis.gaussian], axis=0) if analysis.gaussian else np.empty(0)
     )
-    result["p_gaussian"] = permutation_p(spreads[0], spreads[1:]) if len(spreads) else float("nan")
+    result |= _with_interval("p_gaussian", spreads[0] if len(spreads) else float("nan"), spreads[1:])
     result["draws_gaussian"] = int(np.isfinite(spreads[1:]).sum())
     value = analysis.metric_of_draws(metric, "cluster")[0]
     result["distance_rho"] = _distance_correlation(_pairs(analysis), value, eligible)
     return result | _distance_test(analysis)
+
+
+def _with_interval(name: str, observed: float, draws: np.ndarray) -> dict[str, Any]:
+    """A permutation p and the 95 % interval of the p that endless draws would give."""
+    p = permutation_p(observed, draws)
+    return {name: p, f"{name}_interval_95": list(p_interval(p, int(np.isfinite(draws).sum())))}
 
 
 def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, controls: Controls) -> np.ndarray:

@@ -75,6 +75,12 @@ def eligible_clusters(
     min_test: int,
 ) -> np.ndarray:
     """Which clusters are compared: enough training images of every class and enough test images; (k,) bool."""
+    fewest = class_counts(train_cluster, train_label, k=k, classes=classes).min(axis=1)
+    return np.asarray((fewest >= min_class) & (np.bincount(test_cluster, minlength=k) >= min_test))
+
+
+def class_counts(cluster: np.ndarray, label: np.ndarray, *, k: int, classes: int) -> np.ndarray:
+    """How many rows of each class every cluster holds: (k, classes) int."""
     counts = np.zeros((k, classes), dtype=np.int64)
-    np.add.at(counts, (train_cluster, train_label), 1)
-    return np.asarray((counts.min(axis=1) >= min_class) & (np.bincount(test_cluster, minlength=k) >= min_test))
+    np.add.at(counts, (cluster, label), 1)
+    return counts

@@ -7,6 +7,7 @@ import numpy as np
 from heteroscope.clustering.reduction import fit_rule_basis
 from heteroscope.config import Controls
 from heteroscope.embedding.samples import Samples
+from heteroscope.evaluation.controls import class_counts
 from heteroscope.evaluation.interaction import interaction_test
 from heteroscope.evaluation.label_rule import SharedRule, fit_shared_rule, redraw_labels, rotated_probability, rule_gap
 from heteroscope.evaluation.label_sets import LabelSets
@@ -34,7 +35,8 @@ def draw_label_sets(samples: Samples, cluster: np.ndarray, controls: Controls) -
     for rule in [linear] if quadratic.is_linear else [linear, quadratic]:
         # the same random numbers for both: they differ by their rules alone
         sets += _redrawn(rule, observed, group, controls)
-    enough = _enough(place, observed, controls.min_class)
+    counts = class_counts(place, observed, k=int(place.max()) + 1, classes=len(samples.class_names))
+    enough = counts.min(axis=1) >= controls.min_class
     # what is at stake is counted where it is tested; with folds every image is
     tested = np.isin(samples.part[original], ["test"] if "test" in samples.part else ["train"]) & enough[place]
     turned, gaps = _rotated(linear, coordinates, place, observed, group, _sides(enough), tested, controls)
@@ -55,13 +57,6 @@ def _redrawn(rule: SharedRule, label: np.ndarray, group: np.ndarray, controls: C
         redraw_labels(rule.probability, label, group, np.random.default_rng([controls.seed, draw]))
         for draw in range(1, controls.draws + 1)
     ]
-
-
-def _enough(cluster: np.ndarray, label: np.ndarray, min_class: int) -> np.ndarray:
-    """(k,) bool, which clusters have enough images of every class."""
-    counts = np.zeros((int(cluster.max()) + 1, int(label.max()) + 1), dtype=int)
-    np.add.at(counts, (cluster, label), 1)
-    return np.asarray(counts.min(axis=1) >= min_class)
 
 
 def _sides(enough: np.ndarray) -> np.ndarray:

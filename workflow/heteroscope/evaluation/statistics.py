@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from scipy.optimize import isotonic_regression
 from scipy.stats import spearmanr
 from statsmodels.stats.proportion import proportion_confint
-
-BOOTSTRAPS = 2000
 
 
 def permutation_p(observed: float, draws: np.ndarray) -> float:
@@ -77,19 +75,23 @@ def compared_omnibus(metric: np.ndarray, size: np.ndarray, compared: np.ndarray)
     return np.where(np.isfinite(metric).sum(axis=-1) >= 2, omnibus(metric, size), np.nan)
 
 
-def bootstrap_interval(
-    value: np.ndarray, group: np.ndarray, *, seed: int, share: float = 0.9, bootstraps: int = BOOTSTRAPS
-) -> tuple[float, float]:
-    """A percentile interval of the mean of `value` (n,), resampling whole patients with replacement.
+def first_reached(at: np.ndarray, share: np.ndarray, wanted: float) -> float | None:
+    """Where a share that rises with `at` reaches the wanted one, linear between two places; None if it does not.
 
-    It is conditional on clusters and heads: neither is drawn again.
+    A share that falls by chance from one place to the next is averaged first (isotonic regression). Below the first
+    place nothing is known: it is the answer where its share suffices.
+
+    Args:
+        at: (n,) rising.
+        share: (n,) measured there.
+        wanted: the share.
     """
-    sums = pd.DataFrame({"value": value, "one": 1.0}).groupby(pd.factorize(group)[0]).sum().to_numpy()
-    generator = np.random.default_rng(seed)
-    weight = generator.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=bootstraps)
-    means = (weight @ sums[:, 0]) / (weight @ sums[:, 1])
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
+    rising = isotonic_regression(share).x if len(share) else share
+    reached = np.flatnonzero(rising >= wanted - 1e-9)
+    if not len(reached):
+        return None
+    last = reached[0]
+    return float(at[0] if last == 0 else np.interp(wanted, rising[last - 1 : last + 1], at[last - 1 : last + 1]))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

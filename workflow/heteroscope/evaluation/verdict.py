@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import isotonic_regression
 from statsmodels.stats.proportion import proportion_confint
 
 from heteroscope.config import FUSION, StudyContext
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.comparison import INTERVAL_SHARE, label_gains
+from heteroscope.evaluation.intervals import mean_interval
 from heteroscope.evaluation.runs import Rotations, gains
-from heteroscope.evaluation.statistics import bootstrap_interval, p_interval, permutation_p
+from heteroscope.evaluation.statistics import first_reached, p_interval, permutation_p
 
 CEILING = 0.99
 POWER = 0.8
@@ -93,7 +93,7 @@ def label_test(analysis: Analysis, *, seed: int, level: float) -> LabelTest | No
         p_nonlinear=p_nonlinear,
         p_nonlinear_interval=p_interval(p_nonlinear, int(np.isfinite(nonlinear).sum())),
         accuracy_gain=float(difference.mean()) if some else float("nan"),
-        interval=bootstrap_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
+        interval=mean_interval(difference, group, seed=seed, share=INTERVAL_SHARE) if some else (np.nan, np.nan),
         pooled_accuracy=float(runs.pooled_correct[0, counted].mean()) if some else float("nan"),
         majority_share=float(shares.max()) if some else float("nan"),
         pooled_loss=float(runs.pooled_loss[0, counted].mean()) if some else float("nan"),
@@ -131,21 +131,8 @@ def power_table(rotations: Rotations, nulls: list[np.ndarray], *, level: float) 
 
 
 def detectable_gap(power: pd.DataFrame) -> float | None:
-    """The smallest accuracy at stake that is found in 80 %, interpolated between angles; None if none is.
-
-    Power that falls by chance from one angle to the next is averaged first (isotonic regression); below the smallest
-    angle nothing is known.
-    """
-    if power.empty:
-        return None
-    gap, found = power["gap"].to_numpy(), isotonic_regression(power["power"].to_numpy()).x
-    reached = np.flatnonzero(found >= POWER - 1e-9)
-    if not len(reached):
-        return None
-    last = reached[0]
-    if last == 0:
-        return float(gap[0])
-    return float(np.interp(POWER, found[last - 1 : last + 1], gap[last - 1 : last + 1]))
+    """The smallest accuracy at stake that is found in 80 % (see `first_reached`), from a `power_table`."""
+    return first_reached(power["gap"].to_numpy(), power["power"].to_numpy(), POWER)
 
 
 def not_assessable(context: StudyContext, backbone: str, test: LabelTest | None, *, leaked: int = 0) -> str | None:

@@ -23,8 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.training.curve import training_curve
 
     head = config.parse(config.Head, args.head)
-    samples = load_samples(args.embeddings, args.views, args.split)
-    samples = samples.standardized() if head.standardize else samples
+    samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
     store.write_table(training_curve(samples, head, threads=args.threads), args.curve)
 
 

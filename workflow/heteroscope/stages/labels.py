@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.training.label_arm import train_on_label_sets
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
-    samples = load_samples(args.embeddings, args.views, args.split)
-    samples = samples.standardized() if head.standardize else samples
+    samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
     cluster = clusters_of(samples, args.assignments)
     labels = read_label_sets(args.label_sets).of(samples, args.label_sets)
     runs = train_on_label_sets(samples, cluster, labels, head, controls, folds=args.fold > 0, threads=args.threads)

@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.evaluation.redraw import draw_label_sets
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
-    samples = load_samples(args.embeddings, args.views, args.split)
-    samples = samples.standardized() if head.standardize else samples
+    samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
     sets = draw_label_sets(samples, clusters_of(samples, args.assignments), controls)
     logger.info("%d label sets of %d images", *sets.label.shape)
     write_label_sets(args.label_sets, sets)

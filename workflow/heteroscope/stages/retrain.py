@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.training.arms import retrain_cluster, retrain_random
 
     head, controls = config.parse(config.Head, args.head), config.parse(config.Controls, args.controls)
-    samples = load_samples(args.embeddings, args.views, args.split)
-    samples = samples.standardized() if head.standardize else samples
+    samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
     cluster = clusters_of(samples, args.assignments)
     test_images = samples.image_id[samples.rows("test")].tolist()
 

@@ -26,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.training.arms import train_baseline
 
     head = config.parse(config.Head, args.head)
-    samples = load_samples(args.embeddings, args.views, args.split)
-    samples = samples.standardized() if head.standardize else samples
+    samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
     trained = train_baseline(samples, head, threads=args.threads)
     probability = trained.probabilities(samples.features[samples.rows("test")])[:, 0]
     store.write_table(prediction_table(samples, probability), args.predictions)

@@ -24,7 +24,7 @@ from heteroscope.config import Clustering, Controls, Head, Reduction
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
-from heteroscope.evaluation.controls import eligible_clusters
+from heteroscope.evaluation.controls import class_counts, eligible_clusters
 from heteroscope.evaluation.gaussian import GaussianRuns
 from heteroscope.training.arms import members, seed_groups, selection_rows
 from heteroscope.training.heads import TrainedHeads, train_heads
@@ -138,7 +138,7 @@ def _describe(runs: GaussianRuns, draw: int, images: Samples, cluster: np.ndarra
     """Fill in what a data set's clusters hold."""
     train, test = images.rows("train"), images.rows("test")
     k, classes = runs.class_counts.shape[1:]
-    np.add.at(runs.class_counts[draw], (cluster[train], images.label[train]), 1)
+    runs.class_counts[draw] = class_counts(cluster[train], images.label[train], k=k, classes=classes)
     runs.size[draw] = runs.class_counts[draw].sum(axis=1)
     runs.eligible[draw] = eligible_clusters(
         cluster[train],
