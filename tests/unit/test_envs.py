@@ -14,11 +14,14 @@ from heteroscope import provenance
 ROOT = Path(__file__).parents[2]
 PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 IMPORT_NAMES = {
+    "imbalanced-learn": "imblearn",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",
+    "scikit-image": "skimage",
     "scikit-learn": "sklearn",
     "umap-learn": "umap",
+    "xgboost-cpu": "xgboost",
 }
 HEAD_ONLY = {"snakemake", "snakemake-executor-plugin-slurm"}
 
