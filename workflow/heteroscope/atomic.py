@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from heteroscope.checksums import record_checksum
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -19,6 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)
+        record_checksum(path, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

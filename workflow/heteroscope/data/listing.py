@@ -48,7 +48,7 @@ def update_listing(root: Path, listing: Path, extra: Sequence[str] = ()) -> bool
     Raises:
         DataError: `root` is missing or holds no image, or a table is missing.
     """
-    files = _scan(root, extra)
+    files = scan(root, extra)
     cache_path = listing.with_name(CACHE_NAME)
     cache = _read_cache(cache_path)
     states = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in files.items()}
@@ -93,8 +93,12 @@ def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _scan(root: Path, extra: Sequence[str]) -> dict[str, os.stat_result]:
-    """Path below the root → its state, for every image and named table."""
+def scan(root: Path, extra: Sequence[str] = ()) -> dict[str, os.stat_result]:
+    """Path below the root → its state, for every image and named table.
+
+    Raises:
+        DataError: `root` is missing or holds no image, or a table is missing.
+    """
     remedy = "set the dataset's `root` (it is relative to `data_root`) to the folder that holds its files"
     if not root.is_dir():
         raise DataError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; {remedy}")

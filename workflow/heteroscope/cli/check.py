@@ -1,0 +1,214 @@
+"""Check a configuration, the files that it names, and that no result was changed since it was written.
+
+Snakemake compares times, and contents of small inputs only: a result that was edited by hand, or that
+a disk has damaged, can stay unseen. Every result's SHA-256 is recorded when it is written; this command
+reads all results of the studies of a configuration and compares. It changes nothing.
+
+The status is 1 where something is wrong; what to do about it is printed. Files that are missing, or that
+an older version has left without a record, are counted and are no error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heteroscope.checksums import RESULTS, recorded_below, recorded_checksum
+from heteroscope.config import Study, load
+from heteroscope.data.listing import scan
+from heteroscope.errors import ConfigError, UserError
+from heteroscope.layout import Layout
+from heteroscope.provenance import file_sha256
+
+NAME = "check"
+SHARED_FOLDERS = ("split", "weights")  # below results/: a folder holds files of several ids
+NAMED_AT_MOST = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the file that --configfile of snakemake names")
+    parser.add_argument(
+        "--config", nargs="+", default=[], dest="values", metavar="KEY=VALUE", help="as --config of snakemake"
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="where results/ stands (default: the current folder)"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Print what is wrong and what to do, or one line where all is well.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        SystemExit: with status 1 where something is wrong.
+    """
+    layout = Layout(load(read_config(args.config, args.values)))
+    os.chdir(args.directory)  # as snakemake does: all paths of the configuration and the layout start there
+    problems = list(missing_sources(layout))
+    results = check_results(layout)
+    for line in [*problems, *results.lines()]:
+        print(line)
+    if results.changed:
+        print(f"\n{_remedy(list(results.changed), args)}")
+    if problems or results.changed:
+        raise SystemExit(1)
+
+
+def read_config(path: Path, values: Sequence[str] = ()) -> dict[str, Any]:
+    """A configuration file with single values changed, each `key=value` in YAML, as Snakemake merges them.
+
+    Raises:
+        ConfigError: the file cannot be read or is no mapping, or a value is not of that form.
+    """
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changes = {key: yaml.safe_load(text) for key, _, text in (value.partition("=") for value in values)}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{path}: not a mapping of keys such as `datasets:` and `studies:`")
+    if wrong := [value for value in values if "=" not in value]:
+        raise ConfigError(f"--config {wrong[0]!r}: expected KEY=VALUE")
+    return _merged(config, changes)
+
+
+def _merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(config)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+# ----------------------------------------------------------------------------------------- sources
+
+
+def missing_sources(layout: Layout) -> Iterator[str]:
+    """What is wrong with the files that the configuration names: weights, images, tables."""
+    checks: list[Callable[[], object]] = [layout.check_weights_files]
+    checks += [partial(scan, root, tables) for root, tables in layout.scanned().values()]
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            yield str(error)
+
+
+# ----------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class Results:
+    """How the results of a configuration stand to their records.
+
+    Attributes:
+        whole: as they were written.
+        changed: not as they were written, or not readable, with the reason.
+        missing: not made yet, or deleted.
+        unrecorded: written without a record.
+    """
+
+    whole: list[Path]
+    changed: dict[Path, str]
+    missing: list[Path]
+    unrecorded: list[Path]
+
+    def lines(self) -> Iterator[str]:
+        """The finding in words: a line a changed file, then a line for each of the others together."""
+        yield from (f"{path}: {reason}" for path, reason in self.changed.items())
+        yield f"as they were written: {len(self.whole)} results"
+        if self.missing:
+            yield f"not there, and made by a run that needs them: {_named(self.missing)}"
+        if self.unrecorded:
+            yield f"not compared, since an older version left no record: {_named(self.unrecorded)}"
+
+
+def check_results(layout: Layout) -> Results:
+    """Compare every result of a configuration with the SHA-256 that was recorded when it was written."""
+    found = Results([], {}, [], [])
+    named = {Path(name) for name in results_of(layout)}
+    for path in sorted(named | set(_recorded_beside(named))):
+        recorded = recorded_checksum(path)
+        if not path.is_file():
+            found.missing.append(path)
+        elif recorded is None:
+            found.unrecorded.append(path)
+        elif reason := _difference(path, recorded):
+            found.changed[path] = reason
+        else:
+            found.whole.append(path)
+    return found
+
+
+def results_of(layout: Layout) -> Iterator[str]:
+    """The results that the studies of a configuration rest on; beside them stand those that no rule reads."""
+    for study, spec in layout.config.studies.items():
+        yield from (f"results/compare/{study}/verdict.json", f"results/report/{study}/index.html")
+        yield from layout.compared_files(study) + layout.figures_of(study) + layout.dataset_tables(study)
+        for split in dict.fromkeys([spec.split, *layout.config.folds(spec.split)]):
+            yield from (f"results/split/{spec.dataset}/{split}.{ending}" for ending in ("parquet", "csv", "png"))
+        for dataset in (spec.dataset, *layout.members(spec.dataset)):
+            yield layout.images(dataset)
+            if dataset in layout.generated():
+                yield from (layout.listing(dataset), f"{layout.root(dataset)}/phantom.csv")
+        for backbone in (part for fused in spec.backbones for part in layout.parts(fused)):
+            yield from _embedding_results(layout, spec, backbone)
+
+
+def _embedding_results(layout: Layout, spec: Study, backbone: str) -> Iterator[str]:
+    """What a plain backbone needs and makes for a study's images, and for those of a union's members."""
+    network = layout.network(backbone, spec.split)
+    yield f"results/weights/{backbone}.pt"
+    for dataset in (spec.dataset, *layout.members(spec.dataset)):
+        yield from layout.pixels_of(dataset, backbone)
+        if dataset == spec.dataset or not layout.is_trained(backbone):
+            yield from layout.weights(dataset, network) + layout.recipe(dataset, network)
+            yield from (layout.embeddings(dataset, network), *layout.parts_of_embeddings(dataset, network))
+    for views in layout.views_of(spec.dataset, backbone, spec.split, spec.augmentation):
+        yield from (views, *layout.parts_of_views(spec.dataset, backbone, spec.split, spec.augmentation))
+
+
+def _recorded_beside(named: set[Path]) -> Iterator[Path]:
+    """Results in the same folders that have a record, such as digests and tables in other formats."""
+    for folder in {path.parent for path in named}:
+        if folder.relative_to(RESULTS).parts[0] not in SHARED_FOLDERS:
+            # the listing of a raw folder is no result: every run of snakemake brings it up to date
+            yield from (path for path in recorded_below(folder) if path.name != "listing.tsv")
+
+
+def _difference(path: Path, recorded: str) -> str:
+    """Why a result is not as it was recorded; empty where it is."""
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if found == recorded else "changed by hand or damaged: its content is not what was written"
+
+
+def _named(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - NAMED_AT_MOST} more" if len(paths) > NAMED_AT_MOST else ""
+    return ", ".join(map(str, paths[:NAMED_AT_MOST])) + more
+
+
+def _remedy(changed: Sequence[Path], args: argparse.Namespace) -> str:
+    """The commands, for the folder that this one was given in, that make changed results again and all behind them."""
+    here = args.directory == Path()
+    snakemake = ["snakemake", "--cores", "all", "--configfile", str(args.config)]
+    snakemake += [] if here else ["--directory", str(args.directory)]
+    snakemake += ["--config", *args.values] if args.values else []
+    return "\n".join(
+        [
+            "To make them again, and what was made of them:",
+            f"  {shlex.join(['rm', '-f', *(str(args.directory / path) for path in changed)])}",
+            f"  {shlex.join([*snakemake, '--forcerun', *map(str, changed)])}",
+        ]
+    )
