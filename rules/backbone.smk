@@ -15,8 +15,8 @@ rule weights:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec_of(layout.weights_spec),
         threads=threads_flag,
@@ -46,8 +46,8 @@ rule finetune:
         "../envs/torch.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=240,
+        mem_mb=growing(6000),
+        runtime=growing(240),
         gpu=1,
     params:
         spec=spec_of(layout.finetune_spec),

@@ -74,8 +74,8 @@ rule cluster:
         "../envs/base.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(4000),
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         spec=entry("clusterings", "clustering"),
         figures=lambda wildcards, output: Path(output.pca).parent,
@@ -108,8 +108,8 @@ rule stability:
         "../envs/base.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=120,
+        mem_mb=growing(6000),
+        runtime=growing(120),
     params:
         spec=entry("clusterings", "clustering"),
         threads=threads_flag,

@@ -59,9 +59,9 @@ def untracked(method):
     return lambda wildcards: [ancient(path) for path in of(method)(wildcards)]
 
 
-def memory(mebibytes):
+def growing(amount):
     """A resource that grows with every attempt: a number, or a function of the wildcards that gives one."""
-    first = mebibytes if callable(mebibytes) else lambda wildcards: mebibytes
+    first = amount if callable(amount) else lambda wildcards: amount
     return lambda wildcards, attempt: first(wildcards) * attempt
 
 

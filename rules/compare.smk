@@ -137,8 +137,8 @@ rule compare:
     threads: layout.config.threads
     resources:
         # all analyses are held at once; one of 8,000 test images takes 0.9 GB
-        mem_mb=memory(lambda wildcards: 1000 + 1000 * len(layout.analyses(wildcards.study))),
-        runtime=30,
+        mem_mb=growing(lambda wildcards: 1000 + 1000 * len(layout.analyses(wildcards.study))),
+        runtime=growing(30),
     params:
         context=spec_of(layout.context),
         plan=lambda wildcards: json.dumps(layout.analyses(wildcards.study)),

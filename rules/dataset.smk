@@ -12,8 +12,8 @@ rule phantom:
         "../envs/base.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec_of(layout.dataset_spec),
         root=of(layout.root),
@@ -41,8 +41,8 @@ rule dataset:
         "../envs/base.yaml"
     threads: 8
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec_of(layout.dataset_spec),
         # a function of `input` is not tracked: moving the raw folder makes nothing stale
@@ -76,8 +76,8 @@ rule pixels:
         "../envs/base.yaml"
     threads: 8
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=entry("pixels", "pixels"),
         # a function of `input` is not tracked: moving the raw folder makes nothing stale

@@ -14,8 +14,8 @@ rule engine:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        mem_mb=memory(6000),
-        runtime=30,
+        mem_mb=growing(6000),
+        runtime=growing(30),
         gpu=1,
     params:
         spec=spec_of(layout.engine_spec),
@@ -47,8 +47,8 @@ rule embed:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        mem_mb=memory(6000),
-        runtime=240,
+        mem_mb=growing(6000),
+        runtime=growing(240),
         gpu=1,  # of a join too: it computes what no part holds, such as images that a changed table lets in
     params:
         views=[],

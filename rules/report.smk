@@ -20,8 +20,8 @@ rule report:
         "../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         context=spec_of(layout.context),
         plan=lambda wildcards: json.dumps(layout.analyses(wildcards.study)),

@@ -18,8 +18,8 @@ rule retrain:
         "../envs/torch.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         head=entry("heads", "head"),
         controls=controls_of("retrain"),
@@ -53,8 +53,8 @@ rule redraw:
         "../envs/base.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         head=spec_of(layout.redraw_head),
         controls=controls_of("redraw"),
@@ -87,8 +87,8 @@ rule labels:
         "../envs/torch.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=120,
+        mem_mb=growing(6000),
+        runtime=growing(120),
     params:
         head=entry("heads", "head"),
         controls=controls_of("labels"),
@@ -121,8 +121,8 @@ rule gaussian:
         "../envs/torch.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         clustering=entry("clusterings", "clustering"),
         head=entry("heads", "head"),

@@ -18,8 +18,8 @@ rule split:
         "../envs/base.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec_of(layout.split),
         fold=of(layout.fold_flag),

@@ -17,8 +17,8 @@ rule train:
         "../envs/torch.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(4000),
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         head=entry("heads", "head"),
         threads=threads_flag,
@@ -48,8 +48,8 @@ rule curve:
         "../envs/torch.yaml"
     threads: layout.config.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         head=entry("heads", "head"),
         threads=threads_flag,
