@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from heteroscope.config.base import NO_AUGMENTATION, Closed, FusionIdentifier, Identifier, Positive, Seed, distinct
-from heteroscope.config.data import Augmentation, Dataset, Split
+from heteroscope.config.data import Augmentation, Split
+from heteroscope.config.datasets import Dataset
 from heteroscope.config.networks import Backbone
 
 

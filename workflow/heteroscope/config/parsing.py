@@ -11,18 +11,14 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from heteroscope.config.base import Range, did_you_mean
-from heteroscope.config.data import (
-    Augmentation,
+from heteroscope.config.data import Augmentation, Pixels, Shuffle, Split, TestWhere
+from heteroscope.config.datasets import (
     Balance,
     FolderDataset,
     NihChestDataset,
     OdirDataset,
     PhantomDataset,
-    Pixels,
-    Shuffle,
-    Split,
     TableDataset,
-    TestWhere,
     UnionDataset,
 )
 from heteroscope.config.experiment import Clustering, Controls, Head, Primary, Reduction, Study

@@ -10,7 +10,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from heteroscope.config.base import FUSION, NO_AUGMENTATION, Closed, Identifier, Positive, did_you_mean
-from heteroscope.config.data import Augmentation, Dataset, Pixels, Split, UnionDataset
+from heteroscope.config.data import Augmentation, Pixels, Split
+from heteroscope.config.datasets import Dataset, UnionDataset
 from heteroscope.config.experiment import Clustering, Controls, Head, Study
 from heteroscope.config.networks import Backbone
 

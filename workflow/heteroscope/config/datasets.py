@@ -1,0 +1,142 @@
+"""The schema of datasets: where images and labels come from."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from heteroscope.config.base import Closed, Identifier, Positive, Seed, Where, distinct
+
+
+class Balance(Closed):
+    """Cut every class down to the smallest one."""
+
+    by: str | None = Field(None, description="attribute within whose levels the classes are balanced")
+    order: Literal["random", "first"] = Field("random", description="which images of the larger class stay")
+    seed: Seed = Field(0, description="of the random order")
+
+
+class DatasetBase(Closed):
+    """What all adapters share."""
+
+    classes: dict[str, list[str]] = Field(
+        description="class name → the source's words for it; the negative class first"
+    )
+    match: Literal["exact", "any"] = Field(
+        "exact", description="exact: the whole label is one of the words; any: one of an image's several labels is"
+    )
+    filter: Where = Field(
+        default_factory=dict, description="attribute → allowed values or range; other rows are rejected"
+    )
+    duplicates: Literal["drop", "keep"] = Field("drop", description="keep only to repeat a published protocol")
+    balance: Balance | None = Field(
+        None, description="cut larger classes down to the smallest; without it all images stay"
+    )
+    scatter: Positive = Field(
+        1, description="jobs that divide the embedding among them, for several GPUs or nodes; part of no result"
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _at_least_two_disjoint_classes(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
+        if len(classes) < 2:
+            raise ValueError("at least two classes are needed")
+        words = [word for group in classes.values() for word in group]
+        if any(not group for group in classes.values()):
+            raise ValueError("every class needs at least one word of the source")
+        if repeated := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"words that stand in two classes: {', '.join(repeated)}")
+        return classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """Class names in order; the index of a name is its integer label."""
+        return list(self.classes)
+
+
+class FolderDataset(DatasetBase):
+    """A sub-folder a class; the class word is the first folder under the root unless `pattern` says otherwise."""
+
+    adapter: Literal["folder"] = Field(description="a sub-folder a class")
+    root: str = Field(description="the folder, below `data_root`")
+    pattern: str | None = Field(
+        None,
+        description="regular expression searched in the path below the root; its named groups `label`, `group` and"
+        " `part` fill those columns, any other named group becomes an attribute",
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
+class TableDataset(DatasetBase):
+    """A CSV or TSV file with one row an image."""
+
+    adapter: Literal["table"] = Field(description="a CSV or TSV with a row an image")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field(description="the table's path below the root")
+    path: str = Field(description="column with the image's path below the root")
+    label: str = Field(description="column with the label")
+    group: str | None = Field(None, description="column with the patient or source")
+    part: str | None = Field(None, description="column with the source's own split: train, validation or test")
+    separator: str | None = Field(None, description="between several labels of one image")
+    attributes: dict[str, str] = Field(default_factory=dict, description="attribute name → column")
+
+
+class OdirDataset(DatasetBase):
+    """ODIR-5K: `full_df.csv` and the fundus photographs; both eyes of every row."""
+
+    adapter: Literal["odir5k"] = Field(description="ODIR-5K")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("full_df.csv", description="its table, below the root")
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+
+
+class NihChestDataset(DatasetBase):
+    """NIH ChestX-ray14: its table of findings and the PNG files."""
+
+    adapter: Literal["nih-cxr"] = Field(description="NIH ChestX-ray14")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("Data_Entry_2017.csv", description="its table, below the root")
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+
+
+class PhantomDataset(DatasetBase):
+    """Generated fundus-like photographs with a known truth."""
+
+    adapter: Literal["phantom"] = Field(description="generated photographs")
+    classes: dict[str, list[str]] = Field(
+        default_factory=lambda: {"normal": ["normal"], "disease": ["disease"]},
+        description="class name → the phantom's words",
+    )
+    group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+    truth: Literal["homogeneous", "benign", "planted"] = Field(
+        description="homogeneous: one site; benign: sites that look different; planted: the class cue differs too"
+    )
+    patients: Annotated[int, Field(ge=8)] = Field(400, description="number of patients, two images each")
+    sites: Annotated[int, Field(ge=2, le=4)] = Field(2, description="number of simulated sites")
+    size: Annotated[int, Field(ge=32, le=1024)] = Field(96, description="width and height of an image in pixels")
+    seed: Seed = Field(0, description="of everything that is drawn")
+
+
+class UnionDataset(DatasetBase):
+    """The images of several datasets together, for external validation; `attr_dataset` names the source."""
+
+    adapter: Literal["union"] = Field(description="several datasets together")
+    datasets: Annotated[list[Identifier], Field(min_length=2), AfterValidator(distinct)] = Field(
+        description="ids of the datasets; none may be a union itself"
+    )
+
+
+Dataset = Annotated[
+    FolderDataset | TableDataset | OdirDataset | NihChestDataset | PhantomDataset | UnionDataset,
+    Field(discriminator="adapter"),
+]
