@@ -147,6 +147,6 @@ rule compare:
         code=code_digest("heteroscope.stages.compare"),
     shell:
         "python -m heteroscope.stages.compare {params.threads}"
-        " --context {params.context:q} --plan {params.plan:q} --images {input.images:q}"
+        " --context {params.context:q} --plan - --images {input.images:q}"
         " --split {input.split:q} --output {params.folder:q}"
-        " 2>&1 | tee {log:q}"
+        " <<< {params.plan:q} 2>&1 | tee {log:q}"

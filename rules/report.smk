@@ -31,7 +31,7 @@ rule report:
         code=code_digest("heteroscope.stages.report"),
     shell:
         "python -m heteroscope.stages.report {params.threads}"
-        " --context {params.context:q} --plan {params.plan:q} --compare {params.compare:q}"
+        " --context {params.context:q} --plan - --compare {params.compare:q}"
         " --dataset {params.dataset:q} --split-counts {input.split_counts:q} --split-figure {input.split_figure:q}"
         " --output {output.page:q}"
-        " 2>&1 | tee {log:q}"
+        " <<< {params.plan:q} 2>&1 | tee {log:q}"

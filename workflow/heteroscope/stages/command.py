@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from heteroscope.errors import UserError
 
@@ -42,6 +44,11 @@ def add_arm_arguments(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--assignments", type=Path, required=True, help="assignments.parquet")
     arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
     arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
+
+
+def json_argument(text: str) -> Any:
+    """What a JSON argument holds; `-` stands for standard input, since Linux takes no argument above 128 KiB."""
+    return json.loads(sys.stdin.read() if text == "-" else text)
 
 
 def fix_threads(threads: int) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heteroscope import config
-from heteroscope.stages.command import fix_threads, parser, run
+from heteroscope.stages.command import fix_threads, json_argument, parser, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the tables (CSV, Markdown, LaTeX), verdict.json and the figures."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
-    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
+    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering; -: stdin")
     arguments.add_argument("--images", type=Path, required=True, help="images.parquet")
     arguments.add_argument("--split", type=Path, required=True, help="split.parquet")
     arguments.add_argument("--output", type=Path, required=True, help="output folder")
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     context = config.parse(config.StudyContext, args.context)
     study = context.study
-    analyses = [load_analysis(files) for files in json.loads(args.plan)]
+    analyses = [load_analysis(files) for files in json_argument(args.plan)]
     tests = [label_test(analysis, seed=comparison.SEED, level=study.level) for analysis in analyses]
     axes = (study.primary.backbone, study.primary.clustering)
     primary, test = next(

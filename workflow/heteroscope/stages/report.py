@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from heteroscope.config import StudyContext, parse
-from heteroscope.stages.command import fix_threads, parser, run
+from heteroscope.stages.command import fix_threads, json_argument, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write index.html."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
-    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering")
+    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering; -: stdin")
     arguments.add_argument("--compare", type=Path, required=True, help="folder of the study's comparison")
     arguments.add_argument("--dataset", type=Path, required=True, help="folder of classes.csv and rejected.csv")
     arguments.add_argument("--split-counts", type=Path, required=True, help="counts of the split, CSV")
@@ -29,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     data = page_data(
         context,
-        json.loads(args.plan),
+        json_argument(args.plan),
         compare=args.compare,
         dataset=args.dataset,
         split_counts=args.split_counts,
