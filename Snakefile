@@ -28,6 +28,12 @@ localrules:
     tables,
 
 
+onstart:
+    # Snakemake's limit of jobs a second looks at all waiting jobs once more a second for every job that has ended:
+    # with some hundred jobs that alone keeps a core busy
+    workflow.scheduler.job_rate_limiter = None
+
+
 rule all:
     default_target: True
     input:
