@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from heteroscope.checksums import record_checksum
+from heteroscope.errors import StoreError
+
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
+    errno.EIO: "check the disk",
+}
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when not.
+
+    Raises:
+        StoreError: the disk is full, read-only or failing; the file that stood there is as it was.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o644)
+            record_checksum(path, temporary)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):  # what went wrong before is what the user must know
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever keeps the block from writing becomes an error that names `path`, the reason and the remedy.
+
+    Raises:
+        StoreError: the disk is full, read-only or failing.
+    """
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        record_checksum(path, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        remedy = REMEDIES[error.errno]
+        raise StoreError(
+            f"{path}: cannot be written ({os.strerror(error.errno)}); {remedy} and run the workflow again"
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has the file: some tell only now that they are full."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())

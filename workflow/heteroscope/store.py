@@ -1,15 +1,17 @@
 """Reading and writing of HDF5 files and tables: atomic, versioned, checked.
 
 Every HDF5 file carries `encoding` (what it is) and `encoding_version`. Files are written under a
-temporary name beside the target and renamed, so that a target is whole or absent. Readers raise
-`StoreError`, which names the file and the remedy.
+temporary name beside the target and renamed, so that a target is whole or absent, and carry a seal by
+which damage is noticed. Readers raise `StoreError`, which names the file and the remedy.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +24,7 @@ import pandas as pd
 from heteroscope.atomic import atomic_path
 from heteroscope.errors import StoreError
 from heteroscope.provenance import rows_digest
+from heteroscope.seals import check_h5, check_parquet, seal_h5, write_sealed_parquet
 
 ENCODING_VERSION = 1
 SIGNIFICANT_DIGITS = 6
@@ -35,19 +38,57 @@ def create_h5(path: Path, encoding: str, attributes: dict[str, Any] | None = Non
     """A new HDF5 file of the given encoding, written atomically.
 
     Attribute values that HDF5 does not know (mappings, lists) are stored as JSON text.
+
+    Raises:
+        StoreError: the disk is full, read-only or failing.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["encoding"] = encoding
-        file.attrs["encoding_version"] = ENCODING_VERSION
-        for name, value in (attributes or {}).items():
-            simple = isinstance(value, str | int | float | bool | np.generic)
-            file.attrs[name] = value if simple else json.dumps(value, sort_keys=True)
-        yield file
+    with atomic_path(path) as temporary:
+        with _new_h5(temporary) as file:
+            file.attrs["encoding"] = encoding
+            file.attrs["encoding_version"] = ENCODING_VERSION
+            for name, value in (attributes or {}).items():
+                simple = isinstance(value, str | int | float | bool | np.generic)
+                file.attrs[name] = value if simple else json.dumps(value, sort_keys=True)
+            yield file
+        seal_h5(temporary)
 
 
 @contextmanager
-def open_h5(path: Path, encoding: str) -> Iterator[h5py.File]:
-    """An existing HDF5 file, checked for its encoding; read errors inside the block name the file.
+def _new_h5(path: Path) -> Iterator[h5py.File]:
+    """A file that can be closed whatever becomes of the disk: where it fails to close one, HDF5 kills the process.
+
+    Raises:
+        OSError: with the system's number, which HDF5 hides in its text.
+    """
+    file = h5py.File(path, "w")
+    try:
+        try:
+            yield file
+        finally:
+            file.flush()
+    except (OSError, RuntimeError) as error:
+        failure = re.search(r"file write failed.*errno = (\d+)", str(error), re.DOTALL)
+        if failure is None:
+            raise
+        elsewhere = os.memfd_create("what the disk does not take")
+        os.dup2(elsewhere, file.id.get_vfd_handle())
+        os.close(elsewhere)
+        with suppress(RuntimeError):  # it remembers that it could not flush, and closes
+            file.close()
+        raise OSError(int(failure[1]), os.strerror(int(failure[1]))) from error
+    finally:
+        if file:
+            file.close()
+
+
+@contextmanager
+def open_h5(path: Path, encoding: str, *, unfinished: bool = False) -> Iterator[h5py.File]:
+    """An existing HDF5 file, checked for its seal and encoding; read errors inside the block name the file.
+
+    Args:
+        path: where it stands.
+        encoding: what it must be.
+        unfinished: a killed run has left it, before it was sealed.
 
     Raises:
         StoreError: the file is missing, damaged, or of another encoding or version.
@@ -56,6 +97,8 @@ def open_h5(path: Path, encoding: str) -> Iterator[h5py.File]:
     if not path.is_file():
         raise StoreError(f"{path}: no such file; run the workflow again to make it")
     try:
+        if not unfinished:
+            check_h5(path)
         with h5py.File(path, "r") as file:
             found = (file.attrs.get("encoding"), file.attrs.get("encoding_version"))
             if found != (encoding, ENCODING_VERSION):
@@ -238,8 +281,11 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         if path.suffix == ".parquet":
+            check_parquet(path)
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", keep_default_na=False, na_values=[""])
+    except StoreError:
+        raise
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file; run the workflow again to make it") from None
     except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
@@ -252,7 +298,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     """A table by its ending: .parquet (exact), .csv, .tsv, .md or .tex (six significant digits)."""
     with atomic_path(path) as temporary:
         if path.suffix == ".parquet":
-            frame.to_parquet(temporary, index=False)
+            write_sealed_parquet(frame, temporary)
             return
         text = {
             ".csv": lambda: frame.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g"),

@@ -45,7 +45,7 @@ def write_until(path: Path, error: BaseException) -> None:
         raise error
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), OSError(28, "no space")])
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
 def test_an_interrupted_writer_leaves_the_old_file(tmp_path: Path, features: np.ndarray, error: BaseException) -> None:
     path = write(tmp_path / "e.h5", features, [*"abcdef"])
     old = path.read_bytes()
@@ -258,7 +258,7 @@ def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     store.write_table(FRAME, path)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(StoreError, match=r"t\.parquet: cannot be read"):
+    with pytest.raises(StoreError, match=r"t\.parquet: damaged or incomplete.*delete it"):
         store.read_table(path)
 
 

@@ -604,7 +604,7 @@ def test_rows_added_later_are_bit_for_bit_those_of_a_run_from_scratch(study: Stu
 
 
 CHOOSES_ROWS = {f"heteroscope.embedding.{part}" for part in ("embed", "journal", "keys", "known", "reading", "recipe")}
-STORES_ROWS = {"heteroscope.store", "heteroscope.atomic", "heteroscope.provenance"}
+STORES_ROWS = {f"heteroscope.{part}" for part in ("store", "atomic", "seals", "checksums", "provenance")}
 CHECKS_WEIGHTS = {"heteroscope.backbones.weights", "heteroscope.model_names"}  # keys hold the tensors' digest
 CHECKS_ROWS = {"heteroscope.embedding.agreement"}
 READS_CONFIG = {

@@ -44,7 +44,7 @@ class KnownRows:
             if not path.exists():
                 continue
             try:
-                with open_h5(path, ENCODING) as file:
+                with open_h5(path, ENCODING, unfinished=path in unfinished) as file:
                     keys = read_strings(file, "key")
                     usable = file["pixels"].shape == (len(keys), *shape)
                     row_of = {keys[row]: row for row in reversed(_written(file["pixels"]))} if usable else {}

@@ -15,13 +15,13 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from heteroscope.atomic import writing
 from heteroscope.embedding.keys import KEY_BYTES
-from heteroscope.errors import StoreError
 from heteroscope.store import runs
 
 ENDING = ".journal"
@@ -38,7 +38,7 @@ class Journal:
         file: open for reading too: another run of the same target that ends first deletes the path.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, width: int) -> None:
+    def __init__(self, path: Path, file: FileIO, width: int) -> None:
         self.path = path
         self.file = file
         self._record = _record(width)
@@ -52,17 +52,16 @@ class Journal:
         records = np.empty(len(keys), dtype=self._record)
         records["key"], records["features"] = keys, features
         records["checksum"] = _checksums(records)
-        try:
-            self.file.write(records.tobytes())
-            self.file.flush()  # what the kernel has outlives the process
-        except OSError as error:
-            raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make room and run again") from error
+        with writing(self.path):
+            rest = memoryview(records.tobytes())
+            while rest:
+                rest = rest[self.file.write(rest) :]  # what the kernel has outlives the process
 
 
 class JournalRows:
     """The rows of a journal that are whole."""
 
-    def __init__(self, path: Path, file: BinaryIO, width: int, computed_by: str = "an interrupted run") -> None:
+    def __init__(self, path: Path, file: FileIO, width: int, computed_by: str = "an interrupted run") -> None:
         """Check every record of an open file, a block at a time."""
         self.path = path
         self.computed_by = [computed_by]
@@ -92,10 +91,11 @@ class JournalRows:
 @contextmanager
 def new_journal(target: Path, width: int) -> Iterator[Journal]:
     """A journal beside the file that is to be written; it stays, unless nothing was appended."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=ENDING)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=ENDING)
     path = Path(name)
-    with os.fdopen(handle, "w+b") as file:
+    with os.fdopen(handle, "w+b", buffering=0) as file:
         try:
             yield Journal(path, file, width)
         finally:
@@ -108,7 +108,7 @@ def left_behind(target: Path, width: int, stack: ExitStack) -> list[JournalRows]
     found = []
     for path in sorted(target.parent.glob(f".{glob.escape(target.name)}.*{ENDING}")):
         try:
-            found.append(JournalRows(path, stack.enter_context(path.open("rb")), width))
+            found.append(JournalRows(path, stack.enter_context(path.open("rb", buffering=0)), width))
         except OSError as error:
             log.warning("%s: not reused (%s)", path, error.strerror)
     return found
