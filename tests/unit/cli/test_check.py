@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,8 @@ def test_the_help_says_what_is_checked_and_what_the_status_means(capsys: pytest.
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "check" in capsys.readouterr().out
+
+
+def test_the_installed_script_is_this_command() -> None:
+    (script,) = entry_points(group="console_scripts", name="heteroscope")
+    assert script.load() is run_command
