@@ -2,11 +2,13 @@ import inspect
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from heteroscope.config import dump, load
+from heteroscope.config.repeated import refuse_repeated_keys
 from heteroscope.data.listing import remove_broken_listing, update_listing
 from heteroscope.errors import UserError
 from heteroscope.layout import Layout
@@ -16,6 +18,9 @@ from heteroscope.provenance import ROOT, code_digest
 def checked_layout():
     """The layout of the checked configuration; the files that it names are looked for once, by the head process."""
     try:
+        if workflow.is_main_process:
+            for path in workflow.configfiles:
+                refuse_repeated_keys(Path(path))
         layout = Layout(load(config))
         if workflow.is_main_process:
             layout.check_weights_files()
@@ -25,7 +30,8 @@ def checked_layout():
                 remove_broken_listing(Path(layout.root(dataset)), Path(layout.listing(dataset)))
         return layout
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        logger.error(f"error: {error}")
+        sys.exit(1)  # an exception would come with the lines of these files that it passed
 
 
 def entry(section, wildcard):
