@@ -105,7 +105,7 @@ def _values(
     yield ("overall", "", "accuracy"), counts.tp.sum(axis=2) / positives.sum(axis=2)
     for metric, of_patients in zip(PATIENT_METRICS, (patient_hits, recognition_rates), strict=True):
         yield ("overall", "", metric), _patient_means(of_patients(probability, label, patient), weight)
-    auc = _auc_of_classes(probability, label, patient, weight)
+    auc = auc_of_classes(probability, label, patient, weight)
     by_class = {"auc": auc} | {metric: formula(counts) for metric, formula in FORMULAS.items()}
     all_decisions = {"auc": _micro_auc(probability, label, patient, weight)} | {
         metric: formula(Counts(*(cells.sum(axis=2) for cells in counts))) for metric, formula in FORMULAS.items()
@@ -127,7 +127,7 @@ def _patient_means(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return ratio(weight @ np.nan_to_num(values).T, weight @ np.isfinite(values).T.astype(float))
 
 
-def _auc_of_classes(probability: np.ndarray, label: np.ndarray, patient: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def auc_of_classes(probability: np.ndarray, label: np.ndarray, patient: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(resamples, seeds, C), one class against the rest."""
     classes = probability.shape[2]
     areas = [
