@@ -34,7 +34,7 @@ class DatasetBase(Closed):
     balance: Balance | None = Field(
         None, description="cut larger classes down to the smallest; without it all images stay"
     )
-    scatter: Positive = Field(
+    scatter: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="jobs that divide the embedding among them, for several GPUs or nodes; part of no result"
     )
 
