@@ -58,12 +58,11 @@ class Layout:
         return [name for name, spec in self.config.datasets.items() if isinstance(spec, PhantomDataset)]
 
     def scanned(self) -> dict[str, tuple[Path, list[str]]]:
-        """Dataset id → its root and the table files below it, for datasets that live in a folder."""
+        """Dataset id → its root and the tables below it, for datasets that live in a folder."""
         found = {}
         for name, spec in self.config.datasets.items():
             if (root := dataset_root(self.config, name)) is not None:
-                table = getattr(spec, "table", None)
-                found[name] = (root, [table] if table else [])
+                found[name] = (root, spec.tables)
         return found
 
     def dataset_spec(self, dataset: str) -> Dataset:

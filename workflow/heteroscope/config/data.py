@@ -33,6 +33,16 @@ class TestWhere(Closed):
     where: Where = Field(description="attribute → allowed values or range of the images that test")
 
 
+class TestPerClass(Closed):
+    """The test set is as many random images of every class; validation is a share of the rest."""
+
+    __test__ = False  # not a test class for pytest
+    per_class: Positive = Field(
+        description="test images of every class; only to repeat a published protocol: needs group: none,"
+        " stratify: none and backbone: 0"
+    )
+
+
 class Shuffle(Closed):
     """The published order of rows: positive class first, then by attribute, shuffled by pandas."""
 
@@ -43,8 +53,10 @@ class Shuffle(Closed):
 class Split(Closed):
     """Which images train, select, test, and train the backbone. Shares are of all images."""
 
-    test: Annotated[float, Field(gt=0, lt=1)] | TestWhere | Literal["source"] | None = Field(
-        0.2, description="a share, a condition (`where`), or `source`: the split that the source gives"
+    test: Annotated[float, Field(gt=0, lt=1)] | TestWhere | TestPerClass | Literal["source"] | None = Field(
+        0.2,
+        description="a share, a condition (`where`), a number of every class (`per_class`), or `source`: the split that"
+        " the source gives",
     )
     folds: Annotated[int, Field(ge=2, le=50)] | None = Field(
         None, description="cross-validation instead of `test`: every image outside the share B is tested in one fold"
@@ -65,6 +77,12 @@ class Split(Closed):
             share += 1 / self.folds
         if share >= 1:
             raise ValueError(f"test, validation and backbone leave nothing to train on (their shares sum to {share:g})")
+        alike = (self.group, self.stratify, self.backbone) == ("none", "none", 0)
+        if isinstance(self.test, TestPerClass) and not alike:
+            raise ValueError(
+                "`test: {per_class: …}` repeats a published split: it needs `group: none`, `stratify: none` and"
+                " `backbone: 0`"
+            )
         if self.shuffle and (self.group != "none" or not isinstance(self.test, float)):
             raise ValueError("`shuffle` repeats a published split: it needs `group: none` and a share for `test`")
         return self

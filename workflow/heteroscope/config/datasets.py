@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from heteroscope.config.base import Closed, Identifier, Positive, Seed, Where, distinct
+from heteroscope.config.base import Closed, Identifier, Positive, Seed, Where, did_you_mean, distinct
 
 
 class Balance(Closed):
@@ -54,6 +54,12 @@ class DatasetBase(Closed):
     def class_names(self) -> list[str]:
         """Class names in order; the index of a name is its integer label."""
         return list(self.classes)
+
+    @property
+    def tables(self) -> list[str]:
+        """Paths below the root of the tables that the adapter reads."""
+        table: str | list[str] | None = getattr(self, "table", None)
+        return [] if table is None else [table] if isinstance(table, str) else table
 
 
 class FolderDataset(DatasetBase):
@@ -109,6 +115,77 @@ class NihChestDataset(DatasetBase):
     group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
 
 
+BREAKHIS_TUMOURS = {"benign": ("A", "F", "PT", "TA"), "malignant": ("DC", "LC", "MC", "PC")}
+"""The two classes of BreakHis and the codes of their subtypes, as they stand in its file names."""
+
+
+class BreakHisDataset(DatasetBase):
+    """BreakHis: breast tumour sections; class, subtype, patient and magnification are read from the file names."""
+
+    adapter: Literal["breakhis"] = Field(description="BreakHis")
+    root: str = Field(description="the folder, below `data_root`: the published tree, or all files in one folder")
+    table: str | None = Field(None, description="`Folds.csv`, below the root; needed for `fold`")
+    fold: Positive | Literal["all"] | None = Field(
+        None,
+        description="number of a fold of the table, whose training and test images a split with `test: source` takes;"
+        " all: every row of the table is an image of its own, only to repeat a published protocol",
+    )
+
+    @model_validator(mode="after")
+    def _words_and_folds(self) -> Self:
+        known = {word: {word} for codes in BREAKHIS_TUMOURS.values() for word in codes}
+        known |= {name: set(codes) for name, codes in BREAKHIS_TUMOURS.items()}
+        words = [word for group in self.classes.values() for word in group]
+        if unknown := [word for word in words if word not in known]:
+            hint = did_you_mean(unknown[0], list(known))
+            raise ValueError(f"classes: unknown word {unknown[0]!r}{hint}; known: {', '.join(known)}")
+        subtypes = [code for word in words for code in sorted(known[word])]
+        if twice := sorted({code for code in subtypes if subtypes.count(code) > 1}):
+            raise ValueError(f"classes: {', '.join(twice)}: named twice, by the code and by benign or malignant")
+        if (self.fold is None) != (self.table is None):
+            raise ValueError("`fold` and `table` need each other: the table says which images a fold has")
+        if self.fold == "all" and self.duplicates == "drop":
+            raise ValueError("`fold: all` repeats a published protocol: it needs `duplicates: keep`")
+        return self
+
+
+class MammogramMassesDataset(DatasetBase):
+    """The Mendeley collection of masses out of INbreast, MIAS and DDSM: folders "Benign Masses", "Malignant Masses"."""
+
+    adapter: Literal["mammogram-masses"] = Field(description="the Mendeley collection of masses")
+    root: str = Field(description="the folder, below `data_root`")
+
+
+class InBreastDataset(DatasetBase):
+    """INbreast: DICOM files and its table; the label is the BI-RADS category (`1` … `6`, `4a` …)."""
+
+    adapter: Literal["inbreast"] = Field(description="INbreast")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("INbreast.csv", description="its table, below the root")
+
+
+class MiasDataset(DatasetBase):
+    """MIAS: PGM files and `Info.txt`; the label is `normal`, `benign` or `malignant`."""
+
+    adapter: Literal["mias"] = Field(description="MIAS")
+    root: str = Field(description="the folder, below `data_root`")
+    table: str = Field("Info.txt", description="its list of abnormalities, below the root")
+
+
+class CbisDdsmDataset(DatasetBase):
+    """CBIS-DDSM: DICOM files and tables of cases; the label is the pathology in the tables' words."""
+
+    adapter: Literal["cbis-ddsm"] = Field(description="CBIS-DDSM")
+    root: str = Field(description="the folder, below `data_root`")
+    table: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)] = Field(
+        ["mass_case_description_train_set.csv", "mass_case_description_test_set.csv"],
+        description="its tables, below the root, one after the other",
+    )
+    images: Literal["full", "cropped"] = Field(
+        "full", description="full: whole mammograms, one image a view; cropped: one image an abnormality"
+    )
+
+
 class PhantomDataset(DatasetBase):
     """Generated fundus-like photographs with a known truth."""
 
@@ -137,6 +214,16 @@ class UnionDataset(DatasetBase):
 
 
 Dataset = Annotated[
-    FolderDataset | TableDataset | OdirDataset | NihChestDataset | PhantomDataset | UnionDataset,
+    FolderDataset
+    | TableDataset
+    | OdirDataset
+    | NihChestDataset
+    | BreakHisDataset
+    | MammogramMassesDataset
+    | InBreastDataset
+    | MiasDataset
+    | CbisDdsmDataset
+    | PhantomDataset
+    | UnionDataset,
     Field(discriminator="adapter"),
 ]

@@ -21,6 +21,7 @@ from heteroscope.config import Balance
 from heteroscope.data.conditions import attribute, meets
 from heteroscope.data.decoding import ImageError, Properties, verify_image
 from heteroscope.data.listing import ListedFile
+from heteroscope.data.tables import LESIONS
 from heteroscope.errors import DataError
 from heteroscope.provenance import digest
 
@@ -81,7 +82,7 @@ def curate(
         workers: threads that decode images to verify them; no part of the result.
 
     Returns:
-        The images (columns `FIRST_COLUMNS`, then attr_*), in the source's order, and the rejected
+        The images (columns `FIRST_COLUMNS`, then attr_*, then lesions), in the source's order, and the rejected
         rows (path, label, reason, detail).
 
     Raises:
@@ -221,7 +222,7 @@ def _as_images(kept: pd.DataFrame) -> pd.DataFrame:
     ]
     images["group"] = images["group"].where(images["group"] != "", images["content"])
     attributes = sorted(column for column in images.columns if column.startswith("attr_"))
-    return images[FIRST_COLUMNS + attributes]
+    return images[FIRST_COLUMNS + attributes + [column for column in LESIONS if column in images]]
 
 
 def class_counts(images: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:

@@ -9,6 +9,8 @@ config's `adapter` gives. Its rows stand in the source's order, with these colum
 - group: str, the patient or source; empty where unknown
 - part: str, the source's own split; empty where it gives none
 - attr_*: number or str, whatever else the source knows; missing values are NaN or None
+- lesion_x, lesion_y, lesion_radius: lists of float, only where the source knows the place of lesions;
+  pixels from the left and upper edge of the stored image. They are no attributes
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from heteroscope.config import FolderDataset, NihChestDataset, OdirDataset, PhantomDataset, TableDataset, UnionDataset
+from heteroscope.data.breakhis import read_breakhis
 from heteroscope.data.conditions import PREFIX
 from heteroscope.data.listing import ListedFile
+from heteroscope.data.mammography import read_cbis_ddsm, read_inbreast, read_mammogram_masses, read_mias
+from heteroscope.data.tables import LESIONS, Columns, Locator, read_csv, source_rows
 from heteroscope.errors import DataError
 
 FULL_WIDTH_COMMA = "，"
@@ -44,9 +50,7 @@ def read_source(spec: Any, root: Path, listing: Sequence[ListedFile]) -> pd.Data
 
 def tables_of(spec: Any) -> list[str]:
     """Paths below the root of the tables that an adapter reads."""
-    if spec.adapter == "phantom":
-        return [PHANTOM_TABLE]
-    return [spec.table] if hasattr(spec, "table") else []
+    return [PHANTOM_TABLE] if spec.adapter == "phantom" else list(spec.tables)
 
 
 # ----------------------------------------------------------------------------------------- folder
@@ -71,7 +75,7 @@ def read_folder(spec: FolderDataset, root: Path, listing: Sequence[ListedFile]) 
             {"path": path, "label": label, "group": named.pop("group", ""), "part": named.pop("part", "")}
             | {PREFIX + name: value for name, value in named.items()}
         )
-    return _rows(pd.DataFrame(rows), separator=None)
+    return source_rows(pd.DataFrame(rows), separator=None)
 
 
 def _named_groups(pattern: str | None, path: str) -> dict[str, str] | None:
@@ -87,8 +91,8 @@ def _named_groups(pattern: str | None, path: str) -> dict[str, str] | None:
 
 def read_columns(spec: TableDataset, root: Path, listing: Sequence[ListedFile]) -> pd.DataFrame:  # noqa: ARG001
     """One row an image; columns as the config names them."""
-    table = _read_csv(root / spec.table)
-    column = _Columns(table, root / spec.table)
+    table = read_csv(root / spec.table)
+    column = Columns(table, root / spec.table)
     frame = pd.DataFrame(
         {
             "path": [PurePosixPath(path).as_posix() if path else "" for path in column(spec.path, strip=False)],
@@ -98,7 +102,7 @@ def read_columns(spec: TableDataset, root: Path, listing: Sequence[ListedFile]) 
         }
         | {PREFIX + name: column(header) for name, header in spec.attributes.items()}
     )
-    return _rows(frame, separator=spec.separator)
+    return source_rows(frame, separator=spec.separator)
 
 
 # ---------------------------------------------------------------------------------- medical sources
@@ -110,9 +114,9 @@ def read_odir(spec: OdirDataset, root: Path, listing: Sequence[ListedFile]) -> p
     The table has one row an eye image, so a patient with two images stands in two rows that name
     the same two files.
     """
-    table = _read_csv(root / spec.table)
-    column = _Columns(table, root / spec.table)
-    locate = _Locator(listing, prefer=ODIR_IMAGES)
+    table = read_csv(root / spec.table)
+    column = Columns(table, root / spec.table)
+    locate = Locator(listing, prefer=ODIR_IMAGES)
     eyes = [
         pd.DataFrame(
             {
@@ -127,7 +131,7 @@ def read_odir(spec: OdirDataset, root: Path, listing: Sequence[ListedFile]) -> p
         )
         for eye in ("Left", "Right")
     ]
-    return _rows(pd.concat(eyes, ignore_index=True), separator=FULL_WIDTH_COMMA)
+    return source_rows(pd.concat(eyes, ignore_index=True), separator=FULL_WIDTH_COMMA)
 
 
 def read_nih_chest(spec: NihChestDataset, root: Path, listing: Sequence[ListedFile]) -> pd.DataFrame:
@@ -136,9 +140,9 @@ def read_nih_chest(spec: NihChestDataset, root: Path, listing: Sequence[ListedFi
     They differ in `Patient Gender`/`Patient Sex`, in ages (`58`, `058Y`) and in headers split by a
     stray `[`, which are not used.
     """
-    table = _read_csv(root / spec.table)
-    column = _Columns(table, root / spec.table)
-    locate = _Locator(listing)
+    table = read_csv(root / spec.table)
+    column = Columns(table, root / spec.table)
+    locate = Locator(listing)
     frame = pd.DataFrame(
         {
             "path": [locate(name) for name in column("Image Index")],
@@ -151,7 +155,7 @@ def read_nih_chest(spec: NihChestDataset, root: Path, listing: Sequence[ListedFi
             "attr_follow_up": column("Follow-up #"),
         }
     )
-    return _rows(frame, separator="|")
+    return source_rows(frame, separator="|")
 
 
 def _years(age: str) -> float | None:
@@ -162,11 +166,11 @@ def _years(age: str) -> float | None:
 
 def read_phantom(spec: PhantomDataset, root: Path, listing: Sequence[ListedFile]) -> pd.DataFrame:  # noqa: ARG001
     """The phantom: the table that its generation wrote."""
-    column = _Columns(_read_csv(root / PHANTOM_TABLE), root / PHANTOM_TABLE)
+    column = Columns(read_csv(root / PHANTOM_TABLE), root / PHANTOM_TABLE)
     frame = pd.DataFrame({"path": column("path"), "label": column("label"), "group": column("patient"), "part": ""})
     for name in ("site", "camera", "patient", "eye"):
         frame[PREFIX + name] = column(name)
-    return _rows(frame, separator=None)
+    return source_rows(frame, separator=None)
 
 
 def read_union(spec: UnionDataset, members: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -191,7 +195,10 @@ def read_union(spec: UnionDataset, members: Mapping[str, pd.DataFrame]) -> pd.Da
         for column in ("path", "group"):
             images[column] = [f"{name}/{value}" for value in images[column]]
         frames.append(images)
-    return pd.concat(frames, ignore_index=True)
+    rows = pd.concat(frames, ignore_index=True)
+    for column in rows.columns.intersection(list(LESIONS)):  # a member may know of none
+        rows[column] = [[] if value is None or np.ndim(value) == 0 else list(value) for value in rows[column]]
+    return rows
 
 
 ADAPTERS: dict[str, Adapter] = {
@@ -199,80 +206,10 @@ ADAPTERS: dict[str, Adapter] = {
     "table": read_columns,
     "odir5k": read_odir,
     "nih-cxr": read_nih_chest,
+    "breakhis": read_breakhis,
+    "mammogram-masses": read_mammogram_masses,
+    "inbreast": read_inbreast,
+    "mias": read_mias,
+    "cbis-ddsm": read_cbis_ddsm,
     "phantom": read_phantom,
 }
-
-
-# ----------------------------------------------------------------------------------------- shared
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """A CSV or TSV (.tsv, .tab) file with every value as text; nothing is taken for a missing value."""
-    separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    try:
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
-        )
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such table; put it there or name another one in the dataset's `table`") from None
-    except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
-        raise DataError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
-    table.columns = table.columns.str.strip()
-    return table
-
-
-class _Columns:
-    """Columns of a table by name; an unknown one is an error that says what is there."""
-
-    def __init__(self, table: pd.DataFrame, path: Path) -> None:
-        self.table = table
-        self.path = path
-
-    def __call__(self, *names: str, strip: bool = True) -> pd.Series:
-        """The first of the named columns that the table has; file names may begin or end with a space."""
-        for name in names:
-            if name in self.table:
-                return self.table[name].str.strip() if strip else self.table[name]
-        wanted = " or ".join(map(repr, names))
-        raise DataError(f"{self.path}: no column {wanted}; the columns there: {', '.join(self.table.columns)}")
-
-
-class _Locator:
-    """Finds a file that a table names without its folder."""
-
-    def __init__(self, listing: Sequence[ListedFile], prefer: str | None = None) -> None:
-        self.found: dict[str, list[ListedFile]] = {}
-        for file in listing:
-            self.found.setdefault(PurePosixPath(file.path).name, []).append(file)
-        self.prefer = prefer
-
-    def __call__(self, name: str) -> str:
-        """Path below the root, or the name itself where no file has it.
-
-        Raises:
-            DataError: two different files have the name.
-        """
-        files = self.found.get(name, [])
-        preferred = [file for file in files if self.prefer in PurePosixPath(file.path).parts] or files
-        if len({file.sha256 for file in preferred}) > 1:
-            paths = " and ".join(file.path for file in preferred[:2])
-            raise DataError(f"{name}: two different files have this name, {paths}; move one out of the dataset's root")
-        return preferred[0].path if preferred else name
-
-
-def _rows(frame: pd.DataFrame, *, separator: str | None) -> pd.DataFrame:
-    """The frame with `labels`, and attributes that hold only numbers as numbers."""
-    frame = frame.fillna({"label": "", "group": "", "part": ""})
-    frame["labels"] = [
-        [word.strip() for word in (label.split(separator) if separator else [label])] for label in frame["label"]
-    ]
-    for name in frame.columns[frame.columns.str.startswith(PREFIX)]:
-        frame[name] = _numbers_or_words(frame[name])
-    return frame
-
-
-def _numbers_or_words(values: pd.Series) -> pd.Series:
-    """Numbers where every value is one, else words; empty values are missing."""
-    present = values.astype(object).where(values.notna() & (values.astype(object) != ""), None)
-    numbers = pd.to_numeric(present, errors="coerce")
-    return numbers if numbers.notna().sum() == present.notna().sum() and numbers.notna().any() else present

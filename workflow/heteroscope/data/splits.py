@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from heteroscope.config import Split, TestWhere
+from heteroscope.config import Split, TestPerClass, TestWhere
 from heteroscope.data.conditions import attribute, meets
 from heteroscope.errors import DataError
 
@@ -59,6 +59,8 @@ def make_split(images: pd.DataFrame, spec: Split, fold: int | None, class_names:
     tested_in: dict[str, np.ndarray] = {}
     if spec.shuffle:
         part, order = _published(images, spec, label)
+    elif isinstance(spec.test, TestPerClass):
+        part = _drawn_per_class(label, spec.test.per_class, spec, class_names)
     elif spec.folds:
         tested = _folds(images, spec, label)
         part = _part_of_fold(images, spec, label, tested, fold) if fold else np.where(tested > 0, "train", "backbone")
@@ -237,6 +239,19 @@ def _published(images: pd.DataFrame, spec: Split, label: np.ndarray) -> tuple[np
             part[out] = name
             order.append(out)
     return part, np.concatenate([shuffled, *order])
+
+
+def _drawn_per_class(label: np.ndarray, number: int, spec: Split, class_names: Sequence[str]) -> np.ndarray:
+    """(n,) part of every image: drawn by pandas, the test set from each class, validation from what is left."""
+    for index, name in enumerate(class_names):
+        if (count := int((label == index).sum())) < number:
+            raise DataError(f"the split asks for {number} test images of class {name}, but there are {count}")
+    rows = pd.Series(label)
+    test = rows.groupby(rows).sample(n=number, random_state=spec.seed).index
+    validation = rows.drop(test).sample(frac=spec.validation, random_state=spec.seed).index
+    part = np.full(len(label), "train", dtype=object)
+    part[test], part[validation] = "test", "validation"
+    return part
 
 
 # ---------------------------------------------------------------------------------------- checking
