@@ -24,6 +24,20 @@ class Pixels(Closed):
         description="auto: JPEGs at a reduced scale of at least `size` where a sample of them differs little from full"
         " decoding; full: always at full scale, to repeat a result exactly",
     )
+    area: Literal["whole", "breast", "lesion"] = Field(
+        "whole",
+        description="what is shown. breast: the largest bright region of a mammogram; lesion: what the circles enclose"
+        " that the source gives (`mias`), which every image must have: `filter: {lesions: {min: 1}}`",
+    )
+    margin: Annotated[float, Field(ge=0, le=2)] = Field(
+        0.0, description="share of the area's width and height that is added on every side"
+    )
+
+    @model_validator(mode="after")
+    def _margin_of_an_area(self) -> Self:
+        if self.margin and self.area == "whole":
+            raise ValueError("`margin` widens an area: set `area` to breast or lesion, or leave it out")
+        return self
 
 
 class TestWhere(Closed):

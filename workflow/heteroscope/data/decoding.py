@@ -16,14 +16,21 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from heteroscope.data.areas import Area, breast_area, widened
+from heteroscope.data.dicom import UnsupportedDicomError, is_dicom, read_dicom
 from heteroscope.errors import DataError
 
 if TYPE_CHECKING:
     from heteroscope.config import Pixels
 
 FORMATS = ("BMP", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+STATE_THEIR_DEPTH = ("DICOM", "PPM")
 MAX_PIXELS = 89_000_000
 """Larger images are refused before they are decoded: a small file can unpack to gigabytes."""
+MAX_SIDE = 30_000
+"""Wider and higher ones too: they are whole slides or mosaics, of which nothing is left at a network's size."""
+SIGNS_OF_AN_EARLY_END = ("truncated", "less than expected", "fewer bytes", "unexpected end")
+"""Parts of what decoders say of a file that stops in its midst."""
 MOST_BY_FOUR_NEIGHBOURS = 1.5
 """Up to this many pixels a side of the target's, a bilinear value of four neighbours misses next to nothing."""
 
@@ -47,7 +54,7 @@ class Properties:
         width: in pixels, as shown (EXIF orientation applied).
         height: likewise.
         mode: in Pillow's words (L, RGB, RGBA, I;16 …).
-        format: one of `FORMATS`.
+        format: one of `FORMATS`, or DICOM.
     """
 
     width: int
@@ -56,10 +63,10 @@ class Properties:
     format: str
 
     def is_reducible(self, spec: Pixels) -> bool:
-        """Whether `read_pixels` can decode such a file at a reduced scale: an ordinary JPEG, large enough."""
+        """Whether `read_pixels` can decode such a file at a reduced scale: an ordinary JPEG, large enough, whole."""
         width, height = _filled(self.width, self.height, spec)
         scale = min(self.width // width, self.height // height)
-        return self.format == "JPEG" and self.mode in ("L", "RGB") and scale >= 2
+        return self.format == "JPEG" and self.mode in ("L", "RGB") and scale >= 2 and spec.area == "whole"
 
 
 def verify_image(source: Path | BinaryIO) -> Properties:
@@ -85,8 +92,8 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
 
     EXIF orientation is applied. Transparency is flattened on black. Deep grey images are scaled by
     their bit depth: a 16-bit image that holds no value over 4095 is taken for a 12-bit one (detectors
-    store 12 bits in 16), any other for a full 16-bit one; a 16-bit PGM states its own depth. 16-bit
-    colour keeps its upper 8 bits.
+    store 12 bits in 16), any other for a full 16-bit one; a 16-bit PGM states its own depth, and DICOM
+    what is black and white. 16-bit colour keeps its upper 8 bits.
 
     Args:
         source: a path or an open binary file.
@@ -101,15 +108,18 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
         return _upright(image)
 
 
-def read_pixels(source: Path | BinaryIO, spec: Pixels, *, reduced: bool = False) -> np.ndarray:
-    """Decode an image file and bring it to the configured size, as `to_pixels` does.
+def read_pixels(
+    source: Path | BinaryIO, spec: Pixels, *, reduced: bool = False, lesion: Area | None = None
+) -> np.ndarray:
+    """Decode an image file and bring what is shown of it to the configured size, as `to_pixels` does.
 
     Args:
         source: a path or an open binary file.
-        spec: size and form.
+        spec: area, size and form.
         reduced: decode a JPEG of at least twice the size that is needed at 1/2, 1/4 or 1/8 of its
             scale (fewer coefficients of each block are transformed), never below the size that is
             needed. Other files, and a JPEG that EXIF turns, come out as without it.
+        lesion: the area of the image's lesions, where it is what is shown.
 
     Returns:
         (channels, size, size) uint8.
@@ -120,7 +130,7 @@ def read_pixels(source: Path | BinaryIO, spec: Pixels, *, reduced: bool = False)
     with _opened(source) as image:
         found = Properties(*image.size, image.mode, str(image.format))
         if not (reduced and found.is_reducible(spec) and _orientation(image) == 1):
-            return to_pixels(_upright(image), spec)
+            return to_pixels(_area(_upright(image), spec, lesion), spec)
         drafted = image.draft("L" if spec.channels == 1 else None, _filled(*image.size, spec))
         assert drafted is not None, "Pillow reduces every JPEG"
         # a side that is no multiple of the scale ends within its last pixel
@@ -131,11 +141,16 @@ def read_pixels(source: Path | BinaryIO, spec: Pixels, *, reduced: bool = False)
 def _opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
     """An image file whose header is read and supported; whatever goes wrong becomes an `ImageError`."""
     try:
+        if is_dicom(source):
+            yield read_dicom(source, most_pixels=MAX_PIXELS)
+            return
         with Image.open(source) as image:
             _refuse_unsupported(image)
             yield image
     except ImageError:
         raise
+    except UnsupportedDicomError as error:
+        raise ImageError("unsupported", str(error)) from None
     except FileNotFoundError:
         raise ImageError("missing", "no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -150,6 +165,10 @@ def _refuse_unsupported(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise ImageError("unsupported", f"{image.width}x{image.height} = {pixels} pixels, more than {MAX_PIXELS}")
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(
+            "unsupported", f"{image.width}x{image.height} pixels, a side of more than {MAX_SIDE}; cut it into tiles"
+        )
 
 
 def _damage(error: Exception, source: Path | BinaryIO) -> ImageError:
@@ -158,8 +177,9 @@ def _damage(error: Exception, source: Path | BinaryIO) -> ImageError:
         return ImageError("truncated", "the file is empty")
     if isinstance(error, UnidentifiedImageError):
         return ImageError("unreadable", "not an image of a known format")
-    truncated = isinstance(error, EOFError) or "truncated" in str(error).lower()
-    return ImageError("truncated" if truncated else "unreadable", str(error) or type(error).__name__)
+    said = " ".join(str(error).split())
+    early = isinstance(error, EOFError) or any(words in said.lower() for words in SIGNS_OF_AN_EARLY_END)
+    return ImageError("truncated" if early else "unreadable", said or type(error).__name__)
 
 
 def _orientation(image: Image.Image) -> object:
@@ -174,7 +194,7 @@ def _upright(file: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ImageError("unsupported", "floating-point pixels; store the image with 8 or 16 bits")
     if image.mode.startswith("I"):
-        return Image.fromarray(_eight_bit(np.asarray(image), may_be_12_bit=file.format != "PPM"))
+        return Image.fromarray(_eight_bit(np.asarray(image), may_be_12_bit=file.format not in STATE_THEIR_DEPTH))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
@@ -191,6 +211,18 @@ def _eight_bit(values: np.ndarray, *, may_be_12_bit: bool) -> np.ndarray:
     full = 4095 if may_be_12_bit and high <= 4095 else 65535
     eight: np.ndarray = np.rint(np.arange(65536) * (255 / full)).astype(np.uint8)[values]
     return eight
+
+
+def _area(image: Image.Image, spec: Pixels, lesion: Area | None) -> Image.Image:
+    """The part of an upright image that is shown."""
+    if spec.area == "whole":
+        return image
+    if spec.area == "breast":
+        area = breast_area(np.asarray(image.convert("L")))
+    else:
+        assert lesion is not None, "an image without lesions is refused before it is decoded"
+        area = lesion
+    return image.crop(widened(area, spec.margin, width=image.width, height=image.height))
 
 
 def to_pixels(image: Image.Image, spec: Pixels) -> np.ndarray:

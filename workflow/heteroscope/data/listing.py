@@ -7,6 +7,7 @@ file is hashed again only where its size or time of change differs from the cach
 from __future__ import annotations
 
 import csv
+import errno
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,21 @@ from heteroscope.provenance import file_sha256
 
 log = logging.getLogger(__name__)
 
-IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_ENDINGS = (
+    ".bmp",
+    ".dcm",
+    ".dicom",
+    ".jpeg",
+    ".jpg",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 CACHE_NAME = ".listing-cache.tsv"
 HASHING_THREADS = 8
 
@@ -119,11 +134,17 @@ def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) 
     if here in above:
         log.warning("%s: a link to a folder above it is not followed", folder)
         return
-    with os.scandir(folder) as entries:
-        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+    except PermissionError as error:
+        remedy = "make it readable, or move it out of the dataset's root"
+        raise DataError(f"{folder}: cannot be looked into ({error.strerror}); {remedy}") from None
     for entry in visible:
         name = prefix + entry.name
-        if entry.is_dir():
+        if entry.is_symlink() and _leads_in_a_circle(entry):
+            log.warning("%s: a link to itself is not followed", entry.path)
+        elif entry.is_dir():
             yield from _images_below(Path(entry.path), f"{name}/", above | {here})
         elif entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
             try:
@@ -131,6 +152,14 @@ def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) 
             except UnicodeEncodeError:
                 raise DataError(f"{folder}: the file name {entry.name!r} is not UTF-8; rename it") from None
             yield name, entry.stat()
+
+
+def _leads_in_a_circle(entry: os.DirEntry[str]) -> bool:
+    try:
+        entry.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
 """pixels.h5: every image of a dataset at one size, decoded once.
 
 A row's key is a digest of the image's bytes, its view (0, the original), the pixel specification, the
-code that decodes, and, for a JPEG that is decoded at reduced scale, of that. Rows whose key stands in
+code that decodes, and, for a JPEG that is decoded at reduced scale, of that; where the lesions of an
+image are shown, also of their area. Rows whose key stands in
 an older file are copied; so are those of a file that a killed run has left.
 """
 
@@ -26,15 +27,17 @@ from tqdm import tqdm
 
 from heteroscope.config import Pixels
 from heteroscope.data.ahead import map_ahead
+from heteroscope.data.areas import Area, lesion_area
 from heteroscope.data.decoding import ImageError, Properties, read_pixels
 from heteroscope.data.known_rows import ENCODING, KnownRows, rows_at_once
+from heteroscope.data.tables import LESIONS
 from heteroscope.errors import DataError, StoreError
 from heteroscope.provenance import digest, modules_digest
 from heteroscope.store import create_h5, runs, write_digest, write_strings
 
 log = logging.getLogger(__name__)
 
-DECODING = "heteroscope.data.decoding"
+DECODING = ("heteroscope.data.areas", "heteroscope.data.decoding", "heteroscope.data.dicom")
 COMPARED = 8  # images that are decoded both ways before reduced decoding is used
 MOST_DIFFERENCE = 2.0
 """Grey levels (of 255), the mean over an image's pixels, by which reduced decoding may differ from full.
@@ -50,15 +53,15 @@ def pixel_keys(images: pd.DataFrame, spec: Pixels, *, reduced: bool) -> list[str
     """The key of every image's row: the same bytes, specification, decoding and code give the same key.
 
     Args:
-        images: columns sha256, width, height, mode and format.
-        spec: size and form of the pixels.
+        images: columns sha256, width, height, mode and format, and lesions where they are shown.
+        spec: area, size and form of the pixels.
         reduced: whether JPEGs that are large enough are decoded at reduced scale; others are not concerned.
     """
-    code, settings = modules_digest(DECODING), spec.model_dump(mode="json", exclude={"decoding"})
+    code, settings = modules_digest(*DECODING), spec.model_dump(mode="json", exclude={"decoding"})
     marks = np.where(_reducible(images, spec) & reduced, "reduced", "").tolist()
     return [
-        digest(sha256, 0, settings, code, *filter(None, [mark]))
-        for sha256, mark in zip(images["sha256"], marks, strict=True)
+        digest(sha256, 0, settings, code, *filter(None, [mark, area]))
+        for sha256, mark, area in zip(images["sha256"], marks, _lesion_areas(images, spec), strict=True)
     ]
 
 
@@ -66,6 +69,24 @@ def _reducible(images: pd.DataFrame, spec: Pixels) -> np.ndarray:
     """Which images can be decoded at reduced scale, (n,) bool."""
     columns = (images[name] for name in ("width", "height", "mode", "format"))
     return np.array([Properties(*row).is_reducible(spec) for row in zip(*columns, strict=True)], dtype=bool)
+
+
+def _lesion_areas(images: pd.DataFrame, spec: Pixels) -> list[Area | None]:
+    """What is shown of every image, where lesions are.
+
+    Raises:
+        DataError: an image has none whose place is known.
+    """
+    if spec.area != "lesion":
+        return [None] * len(images)
+    remedy = "take the others alone by the dataset's `filter: {lesions: {min: 1}}`, or show another `area`"
+    if missing := [name for name in LESIONS if name not in images]:
+        raise DataError(f"`area: lesion`: the images have no {', '.join(missing)}; their source gives no lesions")
+    rows = list(zip(*(images[name] for name in LESIONS), strict=True))
+    for path, (x, _, _) in zip(images["path"], rows, strict=True):
+        if len(x) == 0:
+            raise DataError(f"`area: lesion`: no place of a lesion is known in {path}; {remedy}")
+    return [lesion_area(*row) for row in rows]
 
 
 def build_pixels(
@@ -103,7 +124,7 @@ def build_pixels(
         else:
             decoding = _choose_decoding(images, spec, root, old, workers)
             keys = pixel_keys(images, spec, reduced=decoding.reduced)
-        attributes = {"spec": spec.model_dump(mode="json"), "code": modules_digest(DECODING)} | decoding.attributes()
+        attributes = {"spec": spec.model_dump(mode="json"), "code": modules_digest(*DECODING)} | decoding.attributes()
         file = stack.enter_context(create_h5(target, ENCODING, attributes))
         write_strings(file, "image_id", images["image_id"].tolist())
         write_strings(file, "key", keys)
@@ -111,7 +132,7 @@ def build_pixels(
             "pixels", shape=(len(images), *shape), dtype=np.uint8, chunks=(1, *shape), fletcher32=True
         )
         missing = np.flatnonzero(~old.copy_to(rows, keys))
-        files = _files(images.iloc[missing], root, reuse)
+        files = _files(images.iloc[missing], root, spec, reuse)
         _fill(rows, missing, files, spec, reduced=decoding.reduced, workers=workers)
         file.attrs["computed"], file.attrs["reused"] = len(missing), len(images) - len(missing)
     for path in left:
@@ -169,7 +190,7 @@ def _choose_decoding(images: pd.DataFrame, spec: Pixels, root: Path, old: KnownR
         return kept
     sample = images[~known].drop_duplicates("sha256").sort_values("sha256").head(COMPARED)
     compare = partial(_difference, spec=spec)
-    files = _files(sample, root, ())
+    files = _files(sample, root, spec, ())
     difference = max(map_ahead(compare, files, size=lambda file: file.memory(spec), workers=workers))
     reduced = difference <= MOST_DIFFERENCE
     log.info(
@@ -212,6 +233,7 @@ class _ImageFile:
     path: Path
     sha256: str
     pixels: int
+    lesion: Area | None
 
     def memory(self, spec: Pixels) -> int:
         """Bytes that decoding it takes, about."""
@@ -231,12 +253,12 @@ class _ImageFile:
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise DataError(f"{self.path}: changed since it was listed; {remedy}")
         try:
-            return read_pixels(io.BytesIO(data), spec, reduced=reduced)
+            return read_pixels(io.BytesIO(data), spec, reduced=reduced, lesion=self.lesion)
         except ImageError as error:
             raise DataError(f"{self.path}: {error}; {remedy}") from None
 
 
-def _files(images: pd.DataFrame, root: Path | None, reuse: Sequence[Path]) -> list[_ImageFile]:
+def _files(images: pd.DataFrame, root: Path | None, spec: Pixels, reuse: Sequence[Path]) -> list[_ImageFile]:
     """What is to be decoded.
 
     Raises:
@@ -251,8 +273,8 @@ def _files(images: pd.DataFrame, root: Path | None, reuse: Sequence[Path]) -> li
         )
     columns = (images[name] for name in ("path", "sha256", "width", "height"))
     return [
-        _ImageFile((root or Path()) / path, sha256, int(width) * int(height))
-        for path, sha256, width, height in zip(*columns, strict=True)
+        _ImageFile((root or Path()) / path, sha256, int(width) * int(height), area)
+        for path, sha256, width, height, area in zip(*columns, _lesion_areas(images, spec), strict=True)
     ]
 
 

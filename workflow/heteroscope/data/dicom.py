@@ -1,0 +1,159 @@
+"""From a DICOM file to an image, as a viewer would show it.
+
+This module's code is part of every row's key, as that of `decoding` is. Of a file's tags only those of
+its pixels are read: nothing that names a patient can come into an output or a message.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+FORMAT = "DICOM"
+ROWS_AT_ONCE = 256
+MARK_AT, MARK = 128, b"DICM"
+TAGS = [
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation",
+    "BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
+]  # fmt: skip
+GREY = ("MONOCHROME1", "MONOCHROME2")
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+class UnsupportedDicomError(Exception):
+    """A sound DICOM file that is not one still image of a known kind."""
+
+
+def is_dicom(source: Path | BinaryIO) -> bool:
+    """Whether a file bears DICOM's mark after its preamble."""
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            return is_dicom(stream)
+    start = source.tell()
+    head = source.read(MARK_AT + len(MARK))
+    source.seek(start)
+    return head[MARK_AT:] == MARK
+
+
+def read_dicom(source: Path | BinaryIO, *, most_pixels: int) -> Image.Image:
+    """The single image of a DICOM file.
+
+    Grey values pass the file's modality transformation (rescale slope and intercept, or a table) and
+    its first display transformation (a table or a window; without either, all that its bits can hold
+    is shown). MONOCHROME1, where low values are bright, is inverted, and padding is black.
+
+    Args:
+        source: a path or an open binary file.
+        most_pixels: an image of more is refused before it is decoded.
+
+    Returns:
+        The image: L of up to 8 bits stored, I;16 over all of 0 to 65535 of more, or RGB.
+
+    Raises:
+        UnsupportedDicomError: there are several frames, more than 16 bits, unknown colours, or no decoder.
+        Exception: of pydicom's many kinds, for a damaged file.
+    """
+    from pydicom.pixels.utils import pixel_array  # half a second that other formats do without
+
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # it logs a traceback beside what it raises
+    tags = _read(source, stop_before_pixels=True)
+    _refuse_unsupported(tags, most_pixels)
+    try:
+        # read whole first: of a file that is cut off, a decoder alone would make up the rest
+        whole = _read(source)
+        if "PixelData" not in whole:
+            raise EOFError("no pixels in this DICOM file, or it is cut off within them")
+        stored = pixel_array(whole, index=0)
+    except NotImplementedError as error:
+        raise UnsupportedDicomError(str(error)) from None
+    image = Image.fromarray(stored if tags.PhotometricInterpretation in COLOUR else _shown(stored, tags))
+    image.format = FORMAT
+    return image
+
+
+def _read(source: Path | BinaryIO, *, stop_before_pixels: bool = False) -> Any:
+    """The tags of a file's pixels, and the pixels; an open file is left where it was."""
+    from pydicom import dcmread
+
+    start = 0 if isinstance(source, Path) else source.tell()
+    try:
+        return dcmread(source, stop_before_pixels=stop_before_pixels, specific_tags=[*TAGS, "PixelData"])
+    finally:
+        if not isinstance(source, Path):
+            source.seek(start)
+
+
+def _refuse_unsupported(tags: Any, most_pixels: int) -> None:
+    if "Rows" not in tags or "Columns" not in tags:
+        raise ValueError("no image in this DICOM file, or it is cut off before it")
+    if (frames := int(tags.get("NumberOfFrames") or 1)) > 1:
+        raise UnsupportedDicomError(f"{frames} frames; only single images are taken: store the one that is wanted")
+    pixels = tags.Columns * tags.Rows
+    if pixels > most_pixels:
+        raise UnsupportedDicomError(f"{tags.Columns}x{tags.Rows} = {pixels} pixels, more than {most_pixels}")
+    colours, most_bits = tags.PhotometricInterpretation, 8 if tags.PhotometricInterpretation in COLOUR else 16
+    if colours not in GREY + COLOUR:
+        raise UnsupportedDicomError(f"colours {colours}; known: {', '.join(GREY + COLOUR)}")
+    if tags.BitsAllocated > 16 or tags.BitsStored > most_bits:
+        raise UnsupportedDicomError(f"{tags.BitsStored} bits of {colours}; at most {most_bits} are known")
+
+
+# -------------------------------------------------------------------------------------- grey values
+
+
+def _shown(stored: np.ndarray, tags: Any) -> np.ndarray:
+    """Stored grey values as they are shown, uint8 or, of more than 8 bits, uint16 over its whole range.
+
+    Every step looks at one value alone, so the values that the bits can hold are taken through them,
+    and pixels are looked up.
+    """
+    bits = int(tags.BitsStored)
+    low = -(2 ** (bits - 1)) if tags.PixelRepresentation else 0
+    values = np.arange(low, low + 2**bits)
+    share = _share_of_white(values, tags)
+    if tags.PhotometricInterpretation == "MONOCHROME1":
+        share = 1 - share
+    if "PixelPaddingValue" in tags:
+        ends = sorted([tags.PixelPaddingValue, tags.get("PixelPaddingRangeLimit", tags.PixelPaddingValue)])
+        share[(values >= ends[0]) & (values <= ends[1])] = 0
+    kind = np.uint8 if bits <= 8 else np.uint16
+    table = np.rint(share * np.iinfo(kind).max).astype(kind)
+    shown = np.empty(stored.shape, dtype=kind)
+    for first in range(0, len(stored), ROWS_AT_ONCE):  # indices take four times the memory of values
+        rows = slice(first, first + ROWS_AT_ONCE)
+        shown[rows] = table.take(stored[rows].astype(np.int32) - low, mode="clip")
+    return shown
+
+
+def _share_of_white(values: np.ndarray, tags: Any) -> np.ndarray:
+    """Values between black, 0, and white, 1, as MONOCHROME2 has them."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi
+
+    measured = apply_modality_lut(values, tags)
+    if tags.get("VOILUTSequence"):
+        shown = apply_voi(np.rint(measured).astype(np.int64), tags)
+        return np.asarray(shown / (2.0 ** int(tags.VOILUTSequence[0].LUTDescriptor[2]) - 1))
+    if tags.get("WindowCenter") is not None and tags.get("WindowWidth") is not None:
+        function = str(tags.get("VOILUTFunction") or "LINEAR").upper()
+        return _windowed(measured, _first(tags.WindowCenter), _first(tags.WindowWidth), function)
+    return np.asarray((measured - measured.min()) / max(np.ptp(measured), 1e-9))
+
+
+def _first(value: Any) -> float:
+    """A number, or the first of several."""
+    return float(value) if isinstance(value, int | float) else float(value[0])
+
+
+def _windowed(measured: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
+    """Measured values between the ends of a window, by DICOM's three functions (PS3.3, C.11.2.1.2 and .3)."""
+    if function == "SIGMOID":
+        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (measured - centre) / max(width, 1e-9), -700, 700))))
+    if function == "LINEAR":
+        centre, width = centre - 0.5, width - 1
+    return np.clip((measured - centre) / max(width, 1e-9) + 0.5, 0, 1)
