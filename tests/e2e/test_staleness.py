@@ -1,108 +1,298 @@
-"""A second run makes again what is stale, and nothing else."""
+"""What a change to a finished study makes again: exactly these jobs, and the results of a run from scratch.
+
+The study: two images of each of 40 patients in a folder with a table, one frozen backbone, k-means with two clusters.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import raw_folder
+import yaml
 
 ROOT = Path(__file__).parents[2]
-STUDY = {"train": 1, "curve": 1, "retrain": 2, "labels": 1, "gaussian": 1, "compare": 1, "report": 1}
+PIXELS = "dataset/toy/square-32/pixels.h5"
+EMBED = "embed/toy/small-cnn"
+CLUSTER = "cluster/toy/small-cnn/holdout/none/kmeans-2"
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A copy of the package that a test may change."""
-    shutil.copytree(ROOT / "workflow/heteroscope", tmp_path / "workflow/heteroscope")
-    return tmp_path / "workflow"
+@dataclass
+class Finished:
+    """A copy of the folder of a finished study, for one change; the change may replace all but the folder."""
+
+    folder: Path
+    config: Any
+    package: Path | None = None
+    targets: tuple[str, ...] = ()
+    cores: int = 2
+
+    def jobs(self, run: Callable[..., dict[str, int]]) -> dict[str, int]:
+        """What a run does, or is planned to do."""
+        return run(self.folder, self.config, *self.targets, cores=self.cores, package=self.package)
 
 
-def test_a_second_run_has_nothing_to_do(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
-    assert planned(finished, tiny) == {}
+Change = Callable[[Finished], Any]
 
 
-def test_the_number_of_cores_makes_nothing_stale(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
-    """The study was run on two."""
-    assert planned(finished, tiny, cores=1) == {}
+def nothing(study: Finished) -> None:
+    pass
 
 
-def test_a_learning_rate_reruns_what_trains_heads(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
-    tiny["heads"]["linear"]["learning_rate"] = 0.01
-    assert planned(finished, tiny) == STUDY
+def several(*changes: Change) -> Change:
+    return lambda study: [change(study) for change in changes]
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "stale"),
-    [
-        ("draws", 29, ["redraw", "labels"]),
-        ("repeats", 6, ["retrain", "gaussian"]),
-        ("min_test", 3, ["labels", "gaussian"]),
-    ],
-)
-def test_a_control_reruns_the_arms_that_read_it(
-    planned: Callable, finished: Path, tiny: dict[str, Any], key: str, value: int, stale: list[str]
-) -> None:
-    tiny["controls"]["few"][key] = value
-    assert planned(finished, tiny) == {stage: STUDY.get(stage, 1) for stage in [*stale, "compare", "report"]}
+# ------------------------------------------------------------------------------- of the configuration
 
 
-def test_a_title_reruns_what_shows_it(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
-    tiny["studies"]["tiny"]["title"] = "Another title"
-    assert planned(finished, tiny) == {"compare": 1, "report": 1}
+def ask(*targets: str) -> Change:
+    """Name files on the command line."""
+    return lambda study: setattr(study, "targets", targets)
 
 
-def test_a_second_study_takes_over_what_stands(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
-    tiny["heads"]["other"] = {"epochs": 2, "seeds": 1}
-    tiny["studies"]["second"] = tiny["studies"]["tiny"] | {"head": "other"}
-    assert planned(finished, tiny) == STUDY | {"redraw": 1}
+def cores(number: int) -> Change:
+    return lambda study: setattr(study, "cores", number)
 
 
-def test_comments_and_docstrings_of_the_package_rerun_nothing(
-    planned: Callable, finished: Path, tiny: dict[str, Any], package: Path
-) -> None:
-    for path in package.rglob("*.py"):
+def entry(section: str, name: str, **values: Any) -> Change:
+    """Change keys of an entry of the configuration, or add the entry."""
+    return lambda study: study.config[section].setdefault(name, {}).update(values)
+
+
+def write_config_again(study: Finished) -> None:
+    """The same configuration with another time, another layout and a comment."""
+    path = study.folder / "again.yaml"
+    path.write_text("# a comment\n" + yaml.safe_dump(study.config, sort_keys=False, default_flow_style=True))
+    study.config = path
+
+
+def add_clustering(study: Finished) -> None:
+    study.config["clusterings"]["kmeans-3"] = study.config["clusterings"]["kmeans-2"] | {"k": 3}
+    study.config["studies"]["tiny"]["clusterings"] = ["kmeans-2", "kmeans-3"]
+
+
+def add_backbone(study: Finished) -> None:
+    study.config["backbones"]["other"] = study.config["backbones"]["small-cnn"] | {"seed": 1}
+    study.config["studies"]["tiny"]["backbones"] = ["small-cnn", "other"]
+
+
+def add_study(study: Finished) -> None:
+    study.config["heads"]["other"] = {"epochs": 2, "seeds": 1}
+    study.config["studies"]["second"] = study.config["studies"]["tiny"] | {"head": "other"}
+
+
+# -------------------------------------------------------------------------------------- of the package
+
+
+def package_of(study: Finished) -> Path:
+    """A copy of the package that the change may edit."""
+    if study.package is None:
+        study.package = study.folder / "package"
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "workflow/heteroscope", study.package / "heteroscope", ignore=ignore)
+    return study.package / "heteroscope"
+
+
+def code(module: str, old: str, new: str) -> Change:
+    """Edit a module of the package."""
+
+    def change(study: Finished) -> None:
+        path = package_of(study) / module
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def touch_package(study: Finished) -> None:
+    for path in package_of(study).rglob("*.py"):
+        path.touch()
+
+
+def comment_package(study: Finished) -> None:
+    """A comment at the end of every module, and another docstring at its beginning."""
+    for path in package_of(study).rglob("*.py"):
         text = path.read_text() + "\n# another comment\n"
         path.write_text(text.replace('"""', '"""Say more. ', 1) if text.startswith('"""') else text)
-    assert planned(finished, tiny, package=package) == {}
 
 
-def test_changed_code_reruns_what_imports_it(
-    planned: Callable, finished: Path, tiny: dict[str, Any], package: Path
+def upgrade_library(study: Finished) -> None:
+    """Another version of scikit-learn, as Python's metadata tell."""
+    metadata = package_of(study).parent / "scikit_learn-99.0.dist-info/METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 99.0\n")
+
+
+# ---------------------------------------------------------------------------------- of files and folders
+
+
+def images(change: Callable[[Path], None]) -> Change:
+    return lambda study: change(study.folder / "raw")
+
+
+def touch(pattern: str) -> Change:
+    """Give files another time."""
+
+    def change(study: Finished) -> None:
+        found = list(study.folder.glob(pattern))
+        assert found
+        for path in found:
+            os.utime(path)
+
+    return change
+
+
+def delete(*names: str) -> Change:
+    """Delete files or folders below results/."""
+
+    def change(study: Finished) -> None:
+        for name in names:
+            path = study.folder / "results" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def move_images(study: Finished) -> None:
+    """Another place, other times."""
+    shutil.copytree(study.folder / "raw", study.folder / "elsewhere/raw", copy_function=shutil.copy)
+    shutil.rmtree(study.folder / "raw")
+    study.config["data_root"] = str(study.folder / "elsewhere")
+
+
+def add_notes(root: Path) -> None:
+    """A file that is neither an image nor the table."""
+    (root / "notes.txt").write_text("about these images")
+
+
+# ------------------------------------------------------------------------------------------- the table
+
+ARMS = "retrain×2 redraw labels gaussian"
+BEHIND = f"cluster stability train curve {ARMS} compare report"
+EVERYTHING = f"dataset split pixels engine embed {BEHIND}"
+learning_rate = entry("heads", "linear", learning_rate=0.01)
+HEADS = "train curve retrain×2 labels gaussian compare report"
+
+TABLE: dict[str, tuple[Change, str]] = {
+    # what no result depends on
+    "nothing": (nothing, ""),
+    "number-of-cores": (cores(1), ""),
+    "config-file-touched": (write_config_again, ""),
+    "package-files-touched": (touch_package, ""),
+    "images-touched": (several(touch("raw/*.png"), touch("raw/table.csv")), ""),
+    "images-moved": (move_images, ""),
+    "notes-beside-the-images": (images(add_notes), ""),
+    "large-files-touched": (several(touch(f"results/{PIXELS}"), touch(f"results/{EMBED}/embeddings.h5")), ""),
+    "comments-and-docstrings": (comment_package, ""),
+    # code
+    "function-of-the-clustering": (
+        code("clustering/distances.py", ".argmin(axis=1)", ".argmin(1)"),
+        f"cluster stability {ARMS} compare report",
+    ),
+    "function-of-the-decoding": (code("data/decoding.py", "\ndef ", "\nADDED = 1\n\n\ndef "), EVERYTHING),
+    "stage-of-the-training": (
+        code("stages/train.py", "fix_threads(args.threads)", "fix_threads(int(args.threads))"),
+        "train compare report",
+    ),
+    "library-upgraded": (upgrade_library, ""),
+    # images
+    "image-added": (images(raw_folder.add), EVERYTHING),
+    "image-removed": (images(raw_folder.remove), EVERYTHING),
+    "image-lost": (images(raw_folder.lose), EVERYTHING),
+    "image-replaced": (images(raw_folder.replace), EVERYTHING),
+    "label-changed": (images(raw_folder.relabel), EVERYTHING),
+    # configuration
+    "title": (entry("studies", "tiny", title="Another title"), "compare report"),
+    "learning-rate": (learning_rate, HEADS),
+    "draws": (entry("controls", "few", draws=29), "redraw labels compare report"),
+    "repeats": (entry("controls", "few", repeats=6), "retrain×2 gaussian compare report"),
+    "smallest-test-part": (entry("controls", "few", min_test=3), "labels gaussian compare report"),
+    "share-of-test-images": (entry("splits", "holdout", test=0.25), f"split {BEHIND}"),
+    "size-of-pixels": (entry("pixels", "square-32", size=40), f"pixels engine embed {BEHIND}"),
+    "seed-of-weights": (entry("backbones", "small-cnn", seed=1), f"weights engine embed {BEHIND}"),
+    "clustering-added": (
+        add_clustering,
+        "cluster stability retrain×3 redraw labels gaussian compare report",
+    ),
+    "backbone-added": (add_backbone, f"weights engine embed {BEHIND}"),
+    "second-study": (add_study, f"train curve {ARMS} compare report"),
+    "threads": (lambda study: study.config.update(threads=2), f"weights {EVERYTHING}"),
+    # results
+    "deleted-caches": (delete(PIXELS, f"{EMBED}/embeddings.h5", f"{EMBED}/engine.json"), ""),
+    "deleted-embeddings-that-a-change-needs": (
+        several(delete(f"{EMBED}/embeddings.h5"), learning_rate),
+        f"embed {BEHIND}",
+    ),
+    "deleted-assignments": (delete(f"{CLUSTER}/assignments.parquet"), ""),
+    "deleted-assignments-that-a-change-needs": (
+        several(delete(f"{CLUSTER}/assignments.parquet"), entry("controls", "few", draws=29)),
+        "cluster stability retrain×2 redraw labels compare report",
+    ),
+    "deleted-checksums": (delete("checksums"), ""),
+    "deleted-figure-of-the-clusters": (delete(f"{CLUSTER}/pca.png"), ""),
+    "deleted-figure-asked-for": (several(delete(f"{CLUSTER}/pca.png"), ask(f"results/{CLUSTER}/pca.png")), "cluster"),
+    "deleted-table": (delete("compare/tiny/clusters.tex"), "compare report"),
+    "deleted-verdict": (delete("compare/tiny/verdict.json"), "compare report"),
+    "deleted-report": (delete("report/tiny/index.html"), "report"),
+}
+
+
+def counted(jobs: str) -> dict[str, int]:
+    """`train retrain×2` → {train: 1, retrain: 2}."""
+    return {name: int(count or 1) for name, _, count in (job.partition("×") for job in jobs.split())}
+
+
+@pytest.mark.parametrize("change", TABLE)
+def test_a_change_makes_again(planned: Callable, folder: Path, config: dict[str, Any], change: str) -> None:
+    happened, jobs = TABLE[change]
+    study = Finished(folder, config)
+    happened(study)
+    assert study.jobs(planned) == counted(jobs)
+
+
+def test_runs_after_changes_end_in_the_results_of_a_run_from_scratch(
+    ran: Callable, planned: Callable, folder: Path, config: dict[str, Any], tmp_path: Path
 ) -> None:
-    distances = package / "heteroscope/clustering/distances.py"
-    distances.write_text(distances.read_text() + "\nANOTHER = 1\n")
-    jobs = planned(finished, tiny, package=package)
-    assert jobs["cluster"] == 1
-    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "train"}
+    """Changed images and labels; then another learning rate, one clustering more, and a file that is gone.
+
+    The run from scratch is divided among two jobs that embed. Attributes of the two caches count what was computed.
+    """
+    study = Finished(folder, config)
+    for happened in (raw_folder.replace, raw_folder.add, raw_folder.remove, raw_folder.relabel):
+        happened(folder / "raw")
+    assert study.jobs(ran) == counted(EVERYTHING)
+    several(learning_rate, add_clustering, delete(f"{CLUSTER}/assignments.parquet"))(study)
+    assert study.jobs(ran) == counted(
+        "cluster×2 stability×2 train curve retrain×5 redraw×2 labels×2 gaussian×2 compare report"
+    )
+    assert study.jobs(planned) == {}
+
+    shutil.copytree(folder / "raw", tmp_path / "scratch/raw")
+    config["datasets"]["toy"]["scatter"] = 2
+    ran(tmp_path / "scratch", config)
+    first, second = (checksums(place) for place in (folder, tmp_path / "scratch"))
+    assert len(first) > 70
+    assert [name for name in first if first[name] != second[name]] == [
+        f"{PIXELS}.sha256",
+        f"{EMBED}/embeddings.h5.sha256",
+    ]
 
 
-def test_the_time_of_a_large_file_makes_nothing_stale(planned: Callable, finished: Path, tiny: dict[str, Any]) -> None:
-    for name in ("embed/toy/small-cnn/embeddings.h5", "dataset/toy/square-32/pixels.h5"):
-        os.utime(finished / "results" / name)
-    assert planned(finished, tiny) == {}
-
-
-def test_a_lost_embedding_comes_back_where_it_is_needed_and_nothing_before_it(
-    planned: Callable, finished: Path, tiny: dict[str, Any]
-) -> None:
-    path = finished / "results/embed/toy/small-cnn/embeddings.h5"
-    path.rename(path.with_suffix(".aside"))
-    try:
-        assert planned(finished, tiny) == {}  # all that is made of it stands
-        tiny["heads"]["linear"]["learning_rate"] = 0.01
-        jobs = planned(finished, tiny)
-    finally:
-        path.with_suffix(".aside").rename(path)
-    assert jobs["embed"] == 1
-    assert not jobs.keys() & {"phantom", "dataset", "split", "pixels", "weights", "engine"}
+def checksums(folder: Path) -> dict[str, str]:
+    """Of every result: file of the checksum → its line."""
+    records = folder / "results/checksums"
+    return {str(path.relative_to(records)): path.read_text() for path in sorted(records.rglob("*.sha256"))}
 
 
 def test_lost_photographs_of_a_phantom_come_back_where_they_are_needed(
-    snakemake: Callable, planned: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
+    ran: Callable, planned: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "copy")
     photographs = folder / "results/phantom/toy/site-1"
@@ -110,24 +300,7 @@ def test_lost_photographs_of_a_phantom_come_back_where_they_are_needed(
     shutil.rmtree(photographs)
     assert planned(folder, tiny) == {}  # all that is made of them stands
     tiny["pixels"]["square-32"]["size"] = 40
-    assert planned(folder, tiny)["phantom"] == 1
-    done = snakemake(folder, tiny, "--cores", "2", "results/dataset/toy/square-32/pixels.h5")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(folder, tiny) == counted(f"phantom dataset split pixels engine embed {BEHIND}")
+    ran(folder, tiny, "results/dataset/toy/square-32/pixels.h5")
     assert {path.name: path.read_bytes() for path in photographs.iterdir()} == before
     assert "phantom" not in planned(folder, tiny)
-
-
-def test_a_run_from_scratch_gives_the_same_bytes_however_it_is_scattered(
-    snakemake: Callable, finished: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
-    tiny["datasets"]["toy"]["scatter"] = 2
-    done = snakemake(tmp_path, tiny, "--cores", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    tables = sorted(
-        path.relative_to(finished)
-        for path in (finished / "results").rglob("*")
-        if path.suffix in {".csv", ".json", ".md", ".tex"} and "benchmarks" not in path.parts
-    )
-    assert len(tables) >= 15
-    different = [str(path) for path in tables if (finished / path).read_bytes() != (tmp_path / path).read_bytes()]
-    assert different == []
