@@ -20,6 +20,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from heteroscope.atomic import writing
 from heteroscope.config import PhantomDataset
 from heteroscope.data.fundus import LOOKS, draw_fundus
 from heteroscope.data.sources import PHANTOM_TABLE
@@ -52,8 +53,9 @@ def generate(spec: PhantomDataset, root: Path) -> None:
             rng=np.random.default_rng([spec.seed, int(row["patient"][1:]), EYES.index(row["eye"])]),
         )
         path = root / row["path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
     write_table(table, root / PHANTOM_TABLE)
 
 

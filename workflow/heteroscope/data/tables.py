@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,8 @@ from heteroscope.data.conditions import PREFIX
 from heteroscope.data.listing import ListedFile
 from heteroscope.errors import DataError
 
+REPEATED = "repeated"
+"""Attribute of a table: names that several of its columns have."""
 LESIONS = ("lesion_x", "lesion_y", "lesion_radius")
 """Columns of an image's lesions, lists of as many numbers each: centre from the left and upper edge, and radius."""
 
@@ -24,14 +27,21 @@ def read_csv(path: Path) -> pd.DataFrame:
         DataError: the file is missing or no such table.
     """
     try:
-        table = pd.read_csv(
-            path, sep=_separator(path), dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
-        )
+        table, first = _read_text(path, index_col=False), _read_text(path, header=None, nrows=1)
     except FileNotFoundError:
         raise DataError(f"{path}: no such table; put it there or name another one in the dataset's `table`") from None
     except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
         raise DataError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
     table.columns = table.columns.str.strip()
+    names = first.iloc[0].str.strip()
+    table.attrs[REPEATED] = set(names[names.duplicated()])  # pandas gives all but the first other names
+    return table
+
+
+def _read_text(path: Path, **options: Any) -> pd.DataFrame:
+    table: pd.DataFrame = pd.read_csv(
+        path, sep=_separator(path), dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
+    )
     return table
 
 
@@ -68,9 +78,13 @@ class Columns:
         """The first of the named columns that the table has; file names may begin or end with a space.
 
         Raises:
-            DataError: it has none of them.
+            DataError: it has none of them, or one more than once.
         """
         for name in names:
+            if name in self.table.attrs.get(REPEATED, ()):
+                raise DataError(
+                    f"{self.path}: the column {name!r} stands there more than once; keep the one that is meant"
+                )
             if name in self.table:
                 return self.table[name].str.strip() if strip else self.table[name]
         wanted = " or ".join(map(repr, names))
