@@ -184,6 +184,7 @@ def test_every_kind_of_result_is_looked_at() -> None:
         ("datasets: [", "cannot be read"),
         ("- a\n- b\n", "not a mapping"),
         ("studies: {}\n", "this key is required"),
+        ("threads: 1\nthreads: 2\n", "threads: this key stands in lines 1 and 2"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_ends_in_words(
@@ -197,6 +198,11 @@ def test_a_configuration_that_cannot_be_used_ends_in_words(
     error = capfd.readouterr().err
     assert words in error
     assert "Traceback" not in error
+
+
+def test_a_folder_that_is_not_there_ends_in_words(config: Path) -> None:
+    with pytest.raises(ConfigError, match="'nowhere': no such folder"):
+        main(["check", str(config), "--directory", "nowhere"])
 
 
 def test_values_are_merged_as_snakemake_merges_them(config: Path) -> None:

@@ -23,6 +23,7 @@ import yaml
 
 from heteroscope.checksums import RESULTS, recorded_below, recorded_checksum
 from heteroscope.config import Study, load
+from heteroscope.config.repeated import refuse_repeated_keys
 from heteroscope.data.listing import scan
 from heteroscope.errors import ConfigError, UserError
 from heteroscope.layout import Layout
@@ -48,10 +49,12 @@ def main(args: argparse.Namespace) -> None:
     """Print what is wrong and what to do, or one line where all is well.
 
     Raises:
-        ConfigError: the configuration cannot be used.
+        ConfigError: the configuration or the folder cannot be used.
         SystemExit: with status 1 where something is wrong.
     """
     layout = Layout(load(read_config(args.config, args.values)))
+    if not args.directory.is_dir():
+        raise ConfigError(f"--directory {str(args.directory)!r}: no such folder")
     os.chdir(args.directory)  # as snakemake does: all paths of the configuration and the layout start there
     problems = list(missing_sources(layout))
     results = check_results(layout)
@@ -67,9 +70,10 @@ def read_config(path: Path, values: Sequence[str] = ()) -> dict[str, Any]:
     """A configuration file with single values changed, each `key=value` in YAML, as Snakemake merges them.
 
     Raises:
-        ConfigError: the file cannot be read or is no mapping, or a value is not of that form.
+        ConfigError: the file cannot be read, is no mapping or gives a key twice, or a value is not of that form.
     """
     try:
+        refuse_repeated_keys(path)
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         changes = {key: yaml.safe_load(text) for key, _, text in (value.partition("=") for value in values)}
     except (OSError, ValueError, yaml.YAMLError) as error:
