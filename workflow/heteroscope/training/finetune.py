@@ -20,6 +20,7 @@ from heteroscope.config import Augmentation, Finetune
 from heteroscope.errors import DataError
 from heteroscope.store import open_h5
 from heteroscope.training.lightning import pytorch_lightning as lightning
+from heteroscope.training.lightning import single_process
 from heteroscope.training.pixels import PixelsModule, hold_out, labelled_images
 
 MONITOR = "held_out_loss"
@@ -168,6 +169,7 @@ def _fit(module: Classifier, data: PixelsModule, recipe: Finetune) -> pd.DataFra
         trainer = lightning.Trainer(
             accelerator="auto",
             devices=1,
+            plugins=[single_process()],
             max_epochs=recipe.epochs,
             callbacks=[progress, best, stopping],
             default_root_dir=folder,

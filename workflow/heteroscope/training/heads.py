@@ -25,6 +25,7 @@ from heteroscope.config import Head
 from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
 from heteroscope.training.lightning import pytorch_lightning as lightning
+from heteroscope.training.lightning import single_process
 from heteroscope.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,9 @@ def _stacks(groups: int, members: int, outputs: int, size: int, batch: int) -> I
 def _fit(stack: HeadStack, epochs: int) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     # barebones: no logger, checkpoint or progress bar, each of which would cost more than a step
-    trainer = lightning.Trainer(max_epochs=epochs, barebones=True, accelerator="auto", devices=1)
+    trainer = lightning.Trainer(
+        max_epochs=epochs, barebones=True, accelerator="auto", devices=1, plugins=[single_process()]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no optimizer, few workers: both are meant
         # an epoch is one step of Lightning's, whose bookkeeping costs more than a step of a small stack

@@ -21,5 +21,11 @@ def _is_met_and_used(requirement: RequirementCache) -> bool:
 setattr(RequirementCache, "__bool__", _is_met_and_used)  # noqa: B010 (mypy allows no assignment to a method)
 try:
     import pytorch_lightning as pytorch_lightning
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 finally:
     setattr(RequirementCache, "__bool__", _is_met)  # noqa: B010
+
+
+def single_process() -> LightningEnvironment:
+    """Training is one process, whatever SLURM's variables say of the job that it runs in."""
+    return LightningEnvironment()
