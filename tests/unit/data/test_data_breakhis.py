@@ -236,7 +236,9 @@ def test_all_real_names_can_be_read() -> None:
 
 
 @needs_real_names
-def test_the_published_counts_come_back_and_copies_stand_on_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_published_counts_come_back_and_copies_stand_on_both_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = overlap(published_split(REAL.read_text().split())).set_index("part")
     assert table["rows_malignant"].tolist() == [21528, 5317, 300]
     assert table["rows_benign"].tolist() == [9628, 2472, 300]
@@ -244,5 +246,13 @@ def test_the_published_counts_come_back_and_copies_stand_on_both_sides(capsys: p
     test = table.loc["test"]
     assert (test["rows_in_training"], test["images"], test["images_in_training"]) == (598, 578, 577)
     assert (test["patients"], test["patients_in_training"]) == (81, 81)
+    # the same through the table, whatever its order
+    lines = [f"{fold},40,train,{name}" for name in reversed(REAL.read_text().split()) for fold in range(5, 0, -1)]
+    (tmp_path / "Folds.csv").write_text("\n".join(["fold,mag,grp,filename", *lines]) + "\n")
+    dataset = spec(table="Folds.csv", fold="all", duplicates="keep")
+    rows = read_source(dataset, tmp_path, []).reset_index(names="image_id")
+    protocol = Split(test=TestPerClass(per_class=300), validation=0.2, group="none", stratify="none", seed=578)
+    parts = make_split(rows, protocol, None, dataset.class_names)
+    assert parts.loc[parts["part"] == "train", "class"].value_counts().tolist() == [21528, 9628]
     main([str(REAL)])
     assert "| test       |    600 |" in capsys.readouterr().out
