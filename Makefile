@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo phantoms studies bench test lint lock clean
+.PHONY: help demo phantoms studies bench faults test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,9 @@ bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/res
 
 calibrate: $(INSTALLED) ## how often the tests err, on simulated studies, in docs/calibration.md (hours; goes on where it was stopped; ONLY=null,power)
 	python -m calibration $(if $(ONLY),--only $(ONLY))
+
+faults: $(INSTALLED) ## kill jobs and whole runs 60 times and compare what a rerun leaves, in docs/reliability/faults.md (an hour; goes on where it was stopped)
+	python -m reliability.kills
 
 test: $(INSTALLED) lint ## all checks and tests
 	pytest

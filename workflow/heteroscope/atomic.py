@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from heteroscope.checksums import record_checksum
 from heteroscope.errors import StoreError
 
+RANDOM_LETTERS = 8  # of a name that mkstemp makes
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
@@ -37,6 +39,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.chmod(0o644)
             record_checksum(path, temporary)
             temporary.replace(path)
+            for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * RANDOM_LETTERS}.part"):
+                left.unlink(missing_ok=True)  # by a job that was killed while it wrote
         finally:
             with suppress(OSError):  # what went wrong before is what the user must know
                 temporary.unlink(missing_ok=True)

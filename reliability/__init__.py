@@ -1,0 +1,1 @@
+"""What the workflow bears: faults, clusters, scale. Run by `make`, written up below docs/reliability."""
