@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 Change = Callable[[dict[str, Any]], Any]
@@ -46,9 +47,21 @@ def test_refused_in_words(snakemake: Callable, tmp_path: Path, tiny: dict[str, A
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert "Traceback" not in output
+    assert 'File "' not in output
     for word in words:
         assert word in output, output
     assert not (tmp_path / "results/dataset/toy/images.parquet").exists()
+
+
+def test_a_key_that_stands_twice_is_refused(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:
+    """YAML keeps the last one without a word."""
+    (tmp_path / "study.yaml").write_text(f"{yaml.safe_dump(tiny)}\nthreads: 2\n")
+    done = snakemake(tmp_path, tmp_path / "study.yaml", "--cores", "1", "--dry-run")
+    assert done.returncode != 0
+    assert (
+        "study.yaml: the configuration cannot be used:\n  threads: this key stands in lines"
+        in done.stdout + done.stderr
+    )
 
 
 def test_an_unknown_profile_is_refused(snakemake: Callable, tmp_path: Path, tiny: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
@@ -70,7 +70,7 @@ class Problem:
     def of(cls, details: dict[str, Any], raw: Any, root: Any) -> Self:
         """From one entry of `ValidationError.errors()` on a raw value."""
         kind, value, context = details["type"], details["input"], details.get("ctx", {})
-        location = list(_real_path(details["loc"], raw, missing=kind == "missing"))
+        location = _real_path(details["loc"], raw, root, missing=kind == "missing")
         message = str(details["msg"]).removeprefix("Value error, ")
         if (details["loc"][-1:], kind) == (("[key]",), "string_type"):
             kind = "invalid_key"  # a key of a mapping that is no text: pydantic says so in two ways
@@ -78,7 +78,7 @@ class Problem:
             message = ALLOWED[kind].format(**{name: _number(limit) for name, limit in context.items()})
         elif kind.startswith("union_tag"):  # one of the object's keys says of what kind it is
             key = context["discriminator"].strip("'")
-            tags = [tag for model in _objects(root, location, raw) for tag in _tags(model, key)]
+            tags = [tag for model in _objects(root, location, raw) for tag in _words(model, key)]
             message = " or ".join(map(repr, tags))
             location.append(key)
             kind, value = ("literal_error", value[key]) if key in value else ("missing", value)
@@ -134,19 +134,25 @@ def _joined(problems: list[Problem]) -> list[Problem]:
     return list(found.values())
 
 
-def _real_path(location: tuple[Any, ...], raw: Any, *, missing: bool) -> Iterator[Any]:
+def _real_path(location: tuple[Any, ...], raw: Any, root: Any, *, missing: bool) -> list[Any]:
     """The location without the names of union members, which stand in no file."""
-    node = raw
+    found: list[Any] = []
+    node, entered = raw, True
     for index, part in enumerate(location):
+        # the word that says which member of a union an object is comes first, and may be one of its keys as well
+        if entered and part in [word for model in _objects(root, found, None) for word in _kinds(model).values()]:
+            entered = False
+            continue
         if isinstance(node, list) and isinstance(part, int):
-            yield part
-            node = node[part] if part < len(node) else None
+            found.append(part)
+            node, entered = node[part] if part < len(node) else None, True
         # pydantic names the keys true, false and null 1, 0 and "None"
         elif isinstance(node, Mapping) and (keys := [key for key in node if key == part or str(key) == part]):
-            yield keys[0]
-            node = node[keys[0]]
+            found.append(keys[0])
+            node, entered = node[keys[0]], True
         elif missing and index == len(location) - 1:
-            yield part
+            found.append(part)
+    return found
 
 
 def _objects(kind: Any, location: Sequence[Any], raw: Any) -> list[type[BaseModel]]:
@@ -180,12 +186,17 @@ def _at(raw: Any, key: Any) -> Any:
 
 def _fits(kind: Any, raw: Any) -> bool:
     """Whether a raw value says by a key of one word, such as `adapter: folder`, that it is this member of a union."""
+    return any(_at(raw, key) == word for key, word in _kinds(kind).items())
+
+
+def _kinds(kind: Any) -> dict[str, str]:
+    """The keys of a model that must hold one word, and the word: what tells it from others of its union."""
     fields = getattr(kind, "model_fields", {})
-    words = {name: _tags(kind, name) for name in fields if fields[name].is_required()}
-    return isinstance(raw, Mapping) and any(allowed == (_at(raw, name),) for name, allowed in words.items())
+    words = {name: _words(kind, name) for name in fields if fields[name].is_required()}
+    return {name: allowed[0] for name, allowed in words.items() if len(allowed) == 1}
 
 
-def _tags(model: Any, key: str) -> tuple[Any, ...]:
+def _words(model: Any, key: str) -> tuple[Any, ...]:
     """The words that a key of a model may hold, where it is one of a few."""
     annotation = model.model_fields[key].annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
