@@ -39,8 +39,10 @@ def test_the_breast_is_found_and_a_label_is_not_a_part_of_it(right: bool, film: 
     np.testing.assert_allclose(breast_area(grey), box, atol=12)
 
 
-def test_an_image_of_one_grey_is_all_breast() -> None:
+def test_where_nothing_is_dark_all_is_breast() -> None:
     assert breast_area(np.full((30, 20), 7, np.uint8)) == (0, 0, 20, 30)
+    noise = np.random.default_rng(0).integers(0, 256, size=(600, 600), dtype=np.uint8)
+    assert breast_area(noise) == (0, 0, 600, 600)
 
 
 def test_all_circles_are_within_the_area_of_the_lesions() -> None:

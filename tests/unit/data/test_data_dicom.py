@@ -13,7 +13,7 @@ from dicoms import PATIENT, dataset, save, save_lossless_jpeg
 from PIL import Image
 from pydicom import Dataset, dcmwrite
 from pydicom.pixels import compress
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from heteroscope.config import InBreastDataset, Pixels, dump
 from heteroscope.data.decoding import ImageError, read_image, read_pixels, verify_image
@@ -155,6 +155,36 @@ def test_files_without_pixels_or_decoder(tmp_path: Path) -> None:
     assert refusal(tmp_path / "video.dcm").reason == "unsupported"
     (tmp_path / "text.dcm").write_text("not an image")
     assert refusal(tmp_path / "text.dcm").reason == "unreadable"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg-2000"])
+def test_a_compressed_image_of_another_size_than_its_tags_is_not_decoded(tmp_path: Path, kind: str) -> None:
+    """A file of a few kilobytes could ask for gigabytes."""
+    path = tmp_path / "x.dcm"
+    if kind == "jpeg":
+        data = save_lossless_jpeg(path, RAMP).read_bytes()
+        whole, hostile = b"\xff\xc3\0\x0b\x0c" + b"\0\x40" * 2, b"\xff\xc3\0\x0b\x0c" + b"\xf0\x00" * 2
+    else:
+        made = dataset(RAMP)
+        compress(made, JPEG2000Lossless)
+        dcmwrite(path, made, enforce_file_format=True)
+        data = path.read_bytes()
+        start = data.index(b"\xff\x4f\xff\x51")
+        whole, hostile = data[start : start + 16], data[start : start + 8] + b"\0\0\xf0\0" * 2
+    assert data.count(whole) == 1
+    path.write_bytes(data.replace(whole, hostile))
+    error = refusal(path)
+    assert (error.reason, error.detail) == ("unreadable", "the compressed image is 61440x61440, by its tags 64x64")
+
+
+def test_a_deflated_file_is_unsupported(tmp_path: Path) -> None:
+    made = dataset(RAMP)
+    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dcmwrite(tmp_path / "x.dcm", made, enforce_file_format=True)
+    assert (refusal(tmp_path / "x.dcm").reason, refusal(tmp_path / "x.dcm").detail[:10]) == (
+        "unsupported",
+        "a deflated",
+    )
 
 
 @pytest.mark.parametrize("lossless_jpeg", [False, True])

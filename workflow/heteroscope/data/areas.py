@@ -15,6 +15,8 @@ Area = tuple[float, float, float, float]
 
 SIDE = 512
 """The breast is looked for in a copy of at most so many pixels a side."""
+SMALLEST = 0.05
+"""Share of the image that the region must fill: where nothing is dark around it, there is no breast to find."""
 BLUR = 3.0
 """Standard deviation in that copy's pixels: joins the tissue, and levels out noise and grain of film."""
 
@@ -27,7 +29,7 @@ def lesion_area(x: Sequence[float], y: Sequence[float], radius: Sequence[float])
 
 
 def breast_area(grey: np.ndarray) -> Area:
-    """The rectangle about the largest bright region of a mammogram; labels and dust are smaller.
+    """The rectangle about the largest bright region of a mammogram; labels and dust are smaller. Else all of it.
 
     The threshold is where the histogram leaves the peak of the dark background (Zack's triangle).
 
@@ -40,9 +42,10 @@ def breast_area(grey: np.ndarray) -> Area:
     small = cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (0, 0), BLUR)
     _, bright = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_TRIANGLE)
     _, _, regions, _ = cv2.connectedComponentsWithStats(bright)
-    if len(regions) < 2:  # the first one is what is dark
+    largest = max(regions[1:].tolist(), key=lambda region: region[cv2.CC_STAT_AREA], default=[0] * 5)  # [0] is dark
+    if largest[cv2.CC_STAT_AREA] < SMALLEST * small.size:
         return 0.0, 0.0, float(width), float(height)
-    left, upper, wide, high = regions[1:][regions[1:, cv2.CC_STAT_AREA].argmax(), : cv2.CC_STAT_AREA]
+    left, upper, wide, high = largest[: cv2.CC_STAT_AREA]
     across, down = width / size[0], height / size[1]
     return left * across, upper * down, (left + wide) * across, (upper + high) * down
 

@@ -16,6 +16,8 @@ from PIL import Image
 FORMAT = "DICOM"
 ROWS_AT_ONCE = 256
 MARK_AT, MARK = 128, b"DICM"
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""A whole file compressed, which a small one could unpack to gigabytes; hardly anyone writes it."""
 TAGS = [
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation",
     "BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
@@ -26,19 +28,29 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
+JPEG, JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"
+JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""Second bytes of the markers before an image's size: of all kinds of JPEG, and of JPEG-LS."""
+
+
 class UnsupportedDicomError(Exception):
     """A sound DICOM file that is not one still image of a known kind."""
 
 
 def is_dicom(source: Path | BinaryIO) -> bool:
     """Whether a file bears DICOM's mark after its preamble."""
+    return _head(source, MARK_AT + len(MARK))[MARK_AT:] == MARK
+
+
+def _head(source: Path | BinaryIO, size: int) -> bytes:
+    """The first bytes of a file; an open one is left where it was."""
     if isinstance(source, Path):
         with source.open("rb") as stream:
-            return is_dicom(stream)
+            return stream.read(size)
     start = source.tell()
-    head = source.read(MARK_AT + len(MARK))
+    head = source.read(size)
     source.seek(start)
-    return head[MARK_AT:] == MARK
+    return head
 
 
 def read_dicom(source: Path | BinaryIO, *, most_pixels: int) -> Image.Image:
@@ -62,6 +74,8 @@ def read_dicom(source: Path | BinaryIO, *, most_pixels: int) -> Image.Image:
     from pydicom.pixels.utils import pixel_array  # half a second that other formats do without
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # it logs a traceback beside what it raises
+    if DEFLATED in _head(source, 2048):
+        raise UnsupportedDicomError("a deflated file; store it without")
     tags = _read(source, stop_before_pixels=True)
     _refuse_unsupported(tags, most_pixels)
     try:
@@ -69,6 +83,7 @@ def read_dicom(source: Path | BinaryIO, *, most_pixels: int) -> Image.Image:
         whole = _read(source)
         if "PixelData" not in whole:
             raise EOFError("no pixels in this DICOM file, or it is cut off within them")
+        _refuse_other_size(whole)
         stored = pixel_array(whole, index=0)
     except NotImplementedError as error:
         raise UnsupportedDicomError(str(error)) from None
@@ -102,6 +117,30 @@ def _refuse_unsupported(tags: Any, most_pixels: int) -> None:
         raise UnsupportedDicomError(f"colours {colours}; known: {', '.join(GREY + COLOUR)}")
     if tags.BitsAllocated > 16 or tags.BitsStored > most_bits:
         raise UnsupportedDicomError(f"{tags.BitsStored} bits of {colours}; at most {most_bits} are known")
+
+
+def _refuse_other_size(file: Any) -> None:
+    """A decoder allots what the compressed image says of its size, which the tags' may belie."""
+    from pydicom.encaps import get_frame
+
+    if not file.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    size = _size_of_codestream(get_frame(file.PixelData, 0, number_of_frames=1))
+    if size and size != (file.Columns, file.Rows):
+        raise ValueError(f"the compressed image is {size[0]}x{size[1]}, by its tags {file.Columns}x{file.Rows}")
+
+
+def _size_of_codestream(frame: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG, JPEG-LS or JPEG 2000 image gives; None of another or a damaged one."""
+    if frame[:4] == JPEG_2000:
+        right, lower, left, upper = (int.from_bytes(frame[at : at + 4], "big") for at in (8, 12, 16, 20))
+        return right - left, lower - upper
+    at = 2
+    while frame[:2] == JPEG and len(frame) > at + 8 and frame[at] == 0xFF:
+        if frame[at + 1] in JPEG_FRAMES:
+            return int.from_bytes(frame[at + 7 : at + 9], "big"), int.from_bytes(frame[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return None
 
 
 # -------------------------------------------------------------------------------------- grey values
