@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo phantoms studies bench faults test lint lock clean
+.PHONY: help demo phantoms studies bench faults overhead test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -58,6 +58,9 @@ calibrate: $(INSTALLED) ## how often the tests err, on simulated studies, in doc
 
 faults: $(INSTALLED) ## kill jobs and whole runs 60 times and compare what a rerun leaves, in docs/reliability/faults.md (an hour; goes on where it was stopped)
 	python -m reliability.kills
+
+overhead: $(INSTALLED) ## what SLURM costs, in docs/reliability/overhead.md (root, and Debian's slurmctld, slurmd, slurm-client, munge; an idle machine)
+	python -m reliability.overhead
 
 test: $(INSTALLED) lint ## all checks and tests
 	pytest
