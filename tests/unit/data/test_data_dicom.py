@@ -16,6 +16,7 @@ from pydicom.pixels import compress
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from heteroscope.config import InBreastDataset, Pixels, dump
+from heteroscope.data import dicom as module
 from heteroscope.data.decoding import ImageError, read_image, read_pixels, verify_image
 from heteroscope.data.listing import update_listing
 from heteroscope.store import open_h5, read_table
@@ -200,6 +201,11 @@ def test_a_file_cut_anywhere_is_never_taken_for_whole(
         assert "\n" not in error.detail
     assert not caplog.records  # pydicom would log a traceback
     assert error.reason == "truncated"
+
+
+def test_no_tag_but_those_of_the_pixels_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.dcm", RAMP, WindowCenter=5, WindowWidth=5)
+    assert {element.keyword for element in module._read(path)} <= {*module.TAGS, "PixelData"}
 
 
 def test_reads_open_files_as_paths(tmp_path: Path) -> None:

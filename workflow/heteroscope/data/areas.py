@@ -17,8 +17,8 @@ SIDE = 512
 """The breast is looked for in a copy of at most so many pixels a side."""
 SMALLEST = 0.05
 """Share of the image that the region must fill: where nothing is dark around it, there is no breast to find."""
-BLUR = 3.0
-"""Standard deviation in that copy's pixels: joins the tissue, and levels out noise and grain of film."""
+BLUR = 1.0
+"""Standard deviation in that copy's pixels, enough to level out the grain of film."""
 
 
 def lesion_area(x: Sequence[float], y: Sequence[float], radius: Sequence[float]) -> Area:
