@@ -24,6 +24,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("datasets: what all adapters share", config.DatasetBase),
     ("datasets: adapter `folder`", config.FolderDataset),
     ("datasets: adapter `table`", config.TableDataset),
+    ("datasets: adapter `table`: `lesion`", config.LesionColumns),
     ("datasets: adapter `odir5k`", config.OdirDataset),
     ("datasets: adapter `nih-cxr`", config.NihChestDataset),
     ("datasets: adapter `breakhis`", config.BreakHisDataset),

@@ -66,6 +66,21 @@ def test_table_reads_the_named_columns(tmp_path: Path) -> None:
     assert rows["attr_site"].tolist()[0] == "NA"  # a word of the source, not a missing value
 
 
+def test_a_table_may_give_the_place_of_lesions(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path;label;cx;cy;r\na.png;n;;;\nb.png;d;10;20.5;3\n")
+    columns = {"x": "cx", "y": "cy", "radius": "r"}
+    spec = TableDataset(
+        adapter="table", root="x", table="t.csv", classes=CLASSES, path="path", label="label", lesion=columns
+    )
+    rows = read_source(spec, tmp_path, [])
+    assert rows["lesion_x"].tolist() == [[], [10]]
+    assert rows["lesion_y"].tolist() == [[], [20.5]]
+    assert rows["lesion_radius"].tolist() == [[], [3]]
+    (tmp_path / "t.csv").write_text("path;label;cx;cy;r\na.png;n;;;\nb.png;d;10;;3\n")
+    with pytest.raises(DataError, match=r"t\.csv: row 2: the lesion's place '10', '', '3' is not three numbers; mend"):
+        read_source(spec, tmp_path, [])
+
+
 def test_missing_column_names_table_column_and_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,label\na.png,n\n")
     spec = TableDataset(adapter="table", root="x", table="t.csv", classes=CLASSES, path="path", label="label")

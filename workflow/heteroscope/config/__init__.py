@@ -25,6 +25,7 @@ from heteroscope.config.datasets import Dataset as Dataset
 from heteroscope.config.datasets import DatasetBase as DatasetBase
 from heteroscope.config.datasets import FolderDataset as FolderDataset
 from heteroscope.config.datasets import InBreastDataset as InBreastDataset
+from heteroscope.config.datasets import LesionColumns as LesionColumns
 from heteroscope.config.datasets import MammogramMassesDataset as MammogramMassesDataset
 from heteroscope.config.datasets import MiasDataset as MiasDataset
 from heteroscope.config.datasets import NihChestDataset as NihChestDataset

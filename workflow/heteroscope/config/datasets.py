@@ -83,6 +83,14 @@ class FolderDataset(DatasetBase):
         return pattern
 
 
+class LesionColumns(Closed):
+    """Columns of a table with the place of an image's lesion, in pixels from the image's left and upper edge."""
+
+    x: str = Field(description="column with the centre's distance from the left edge")
+    y: str = Field(description="column with the centre's distance from the upper edge")
+    radius: str = Field(description="column with the radius of a circle about the lesion")
+
+
 class TableDataset(DatasetBase):
     """A CSV or TSV file with one row an image."""
 
@@ -95,6 +103,7 @@ class TableDataset(DatasetBase):
     part: str | None = Field(None, description="column with the source's own split: train, validation or test")
     separator: str | None = Field(None, description="between several labels of one image")
     attributes: dict[str, str] = Field(default_factory=dict, description="attribute name → column")
+    lesion: LesionColumns | None = Field(None, description="columns with the place of the image's lesion")
 
 
 class OdirDataset(DatasetBase):

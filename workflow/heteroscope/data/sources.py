@@ -23,7 +23,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heteroscope.config import FolderDataset, NihChestDataset, OdirDataset, PhantomDataset, TableDataset, UnionDataset
+from heteroscope.config import (
+    FolderDataset,
+    LesionColumns,
+    NihChestDataset,
+    OdirDataset,
+    PhantomDataset,
+    TableDataset,
+    UnionDataset,
+)
 from heteroscope.data.breakhis import read_breakhis
 from heteroscope.data.conditions import PREFIX
 from heteroscope.data.listing import ListedFile
@@ -101,8 +109,32 @@ def read_columns(spec: TableDataset, root: Path, listing: Sequence[ListedFile]) 
             "part": column(spec.part) if spec.part else "",
         }
         | {PREFIX + name: column(header) for name, header in spec.attributes.items()}
+        | (_lesions(spec.lesion, column) if spec.lesion else {})
     )
     return source_rows(frame, separator=spec.separator)
+
+
+def _lesions(spec: LesionColumns, column: Columns) -> dict[str, list[list[float]]]:
+    """The lesion of every row, one or none.
+
+    Raises:
+        DataError: a row gives its place in part, or not as numbers.
+    """
+    text = pd.DataFrame(
+        {name: column(header) for name, header in zip(LESIONS, (spec.x, spec.y, spec.radius), strict=True)}
+    )
+    numbers = text.apply(pd.to_numeric, errors="coerce")
+    known = numbers.notna().all(axis=1)
+    if (wrong := ~known & (text != "").any(axis=1)).any():
+        row = int(np.flatnonzero(wrong)[0])
+        place = ", ".join(map(repr, text.iloc[row]))
+        raise DataError(
+            f"{column.path}: row {row + 1}: the lesion's place {place} is not three numbers; mend it, or leave all three"
+            " empty"
+        )
+    return {
+        name: [[value] if here else [] for value, here in zip(numbers[name], known, strict=True)] for name in LESIONS
+    }
 
 
 # ---------------------------------------------------------------------------------- medical sources
