@@ -76,6 +76,7 @@ def test_a_table_may_give_the_place_of_lesions(tmp_path: Path) -> None:
     assert rows["lesion_x"].tolist() == [[], [10]]
     assert rows["lesion_y"].tolist() == [[], [20.5]]
     assert rows["lesion_radius"].tolist() == [[], [3]]
+    assert rows["attr_lesions"].tolist() == [0, 1]
     (tmp_path / "t.csv").write_text("path;label;cx;cy;r\na.png;n;;;\nb.png;d;10;;3\n")
     with pytest.raises(DataError, match=r"t\.csv: row 2: the lesion's place '10', '', '3' is not three numbers; mend"):
         read_source(spec, tmp_path, [])

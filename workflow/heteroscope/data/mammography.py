@@ -139,7 +139,6 @@ def read_mias(spec: MiasDataset, root: Path, listing: Sequence[ListedFile]) -> p
     for name in LESIONS:
         rows[name] = [values if height else [] for values, height in zip(rows[name], heights, strict=True)]
     rows["lesion_y"] = [[height - y for y in values] for values, height in zip(rows["lesion_y"], heights, strict=True)]
-    rows["attr_lesions"] = rows["lesion_x"].map(len)
     return source_rows(rows.drop(columns="image"), separator=BOTH)
 
 

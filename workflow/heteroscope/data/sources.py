@@ -129,8 +129,8 @@ def _lesions(spec: LesionColumns, column: Columns) -> dict[str, list[list[float]
         row = int(np.flatnonzero(wrong)[0])
         place = ", ".join(map(repr, text.iloc[row]))
         raise DataError(
-            f"{column.path}: row {row + 1}: the lesion's place {place} is not three numbers; mend it, or leave all three"
-            " empty"
+            f"{column.path}: row {row + 1}: the lesion's place {place} is not three numbers; mend it, or leave all"
+            " three empty"
         )
     return {
         name: [[value] if here else [] for value, here in zip(numbers[name], known, strict=True)] for name in LESIONS

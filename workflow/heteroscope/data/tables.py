@@ -124,8 +124,10 @@ class Locator:
 
 
 def source_rows(frame: pd.DataFrame, *, separator: str | None) -> pd.DataFrame:
-    """The frame with `labels`, and attributes that hold only numbers as numbers."""
+    """The frame with `labels`, the number of lesions, and attributes that hold only numbers as numbers."""
     frame = frame.fillna({"label": "", "group": "", "part": ""})
+    if set(LESIONS) <= set(frame):
+        frame[PREFIX + "lesions"] = frame[LESIONS[0]].map(len)
     frame["labels"] = [
         [word.strip() for word in (label.split(separator) if separator else [label])] for label in frame["label"]
     ]
