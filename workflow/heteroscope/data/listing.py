@@ -10,9 +10,10 @@ import csv
 import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from heteroscope.atomic import atomic_path
@@ -38,9 +39,13 @@ IMAGE_ENDINGS = (
 )
 CACHE_NAME = ".listing-cache.tsv"
 HASHING_THREADS = 8
+HASHED_AT_ONCE = 10_000  # files whose hashing is waited for together: a thread pool remembers each of them
+
+State = tuple[int, int]
+"""Size and time of change of a file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedFile:
     """A file below a dataset's root; `sha256` is empty where it could not be read."""
 
@@ -63,22 +68,41 @@ def update_listing(root: Path, listing: Path, extra: Sequence[str] = ()) -> bool
     Raises:
         DataError: `root` is missing or holds no image, or a table is missing.
     """
-    files = scan(root, extra)
+    states = scan(root, extra)
     cache_path = listing.with_name(CACHE_NAME)
-    cache = _read_cache(cache_path)
-    states = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in files.items()}
-    stale = [path for path, state in states.items() if cache.get(path, (None, ""))[0] != state]
-    with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        hashes = dict(zip(stale, pool.map(lambda path: _sha256(root / path), stale), strict=True))
-    known = {path: hashes[path] if path in hashes else cache[path][1] for path in states}
-    rows = [[path, str(states[path][0]), known[path]] for path in sorted(states)]
-    if stale or len(cache) != len(states):
-        readable = [path for path in sorted(states) if known[path]]
-        _write(cache_path, [[path, *map(str, states[path]), known[path]] for path in readable])
-    if listing.is_file() and _rows_of(listing) == [["path", "size", "sha256"], *rows]:
+    known = _read_cache(cache_path)
+    cached = len(known)
+    known = {path: entry for path, entry in known.items() if states.get(path) == entry[0]}
+    stale = [path for path in states if path not in known]
+    known |= _hashed(root, stale, states)
+    paths = sorted(states)
+    if stale or cached != len(states):
+        readable = (path for path in paths if known[path][1])
+        _write(cache_path, ([path, *map(str, states[path]), known[path][1]] for path in readable))
+
+    def rows() -> Iterator[list[str]]:
+        yield ["path", "size", "sha256"]
+        yield from ([path, str(states[path][0]), known[path][1]] for path in paths)
+
+    if listing.is_file() and _same(_rows_of(listing), rows()):
         return False
-    _write(listing, [["path", "size", "sha256"], *rows])
+    _write(listing, rows())
     return True
+
+
+def _hashed(root: Path, paths: Sequence[str], states: Mapping[str, State]) -> dict[str, tuple[State, str]]:
+    """State and SHA-256 of files."""
+    found = {}
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        for start in range(0, len(paths), HASHED_AT_ONCE):
+            some = paths[start : start + HASHED_AT_ONCE]
+            hashes = pool.map(lambda path: _sha256(root / path), some)
+            found.update({path: (states[path], sha256) for path, sha256 in zip(some, hashes, strict=True)})
+    return found
+
+
+def _same(rows: Iterator[list[str]], others: Iterator[list[str]]) -> bool:
+    return all(row == other for row, other in zip_longest(rows, others))
 
 
 def read_listing(path: Path) -> list[ListedFile]:
@@ -88,7 +112,7 @@ def read_listing(path: Path) -> list[ListedFile]:
         DataError: the listing is missing or damaged.
     """
     try:
-        return [ListedFile(name, int(size), sha256) for name, size, sha256 in _rows_of(path)[1:]]
+        return [ListedFile(name, int(size), sha256) for name, size, sha256 in islice(_rows_of(path), 1, None)]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: not a listing of files ({error}); delete it and run the workflow again") from None
 
@@ -108,8 +132,8 @@ def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def scan(root: Path, extra: Sequence[str] = ()) -> dict[str, os.stat_result]:
-    """Path below the root → its state, for every image and named table.
+def scan(root: Path, extra: Sequence[str] = ()) -> dict[str, State]:
+    """Path below the root → its size and time of change, for every image and named table.
 
     Raises:
         DataError: `root` is missing or holds no image, or a table is missing.
@@ -123,11 +147,11 @@ def scan(root: Path, extra: Sequence[str] = ()) -> dict[str, os.stat_result]:
     for table in extra:
         if not (root / table).is_file():
             raise DataError(f"{root / table}: no such table; put it there or name another one in the dataset's `table`")
-        files[table] = (root / table).stat()
+        files[table] = _state((root / table).stat())
     return files
 
 
-def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, os.stat_result]]:
+def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, State]]:
     """Images of a folder and its sub-folders; a link back to a folder above is not followed."""
     state = folder.stat()
     here = (state.st_dev, state.st_ino)
@@ -151,7 +175,11 @@ def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) 
                 name.encode()
             except UnicodeEncodeError:
                 raise DataError(f"{folder}: the file name {entry.name!r} is not UTF-8; rename it") from None
-            yield name, entry.stat()
+            yield name, _state(entry.stat())
+
+
+def _state(stat: os.stat_result) -> State:
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _leads_in_a_circle(entry: os.DirEntry[str]) -> bool:
@@ -170,19 +198,19 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _read_cache(path: Path) -> dict[str, tuple[tuple[int, int], str]]:
-    """Path → (size and time of change, SHA-256); empty where there is no usable cache."""
+def _read_cache(path: Path) -> dict[str, tuple[State, str]]:
+    """Path → (state, SHA-256); empty where there is no usable cache."""
     try:
         return {name: ((int(size), int(changed)), sha256) for name, size, changed, sha256 in _rows_of(path)}
     except (OSError, ValueError, csv.Error):
         return {}
 
 
-def _rows_of(path: Path) -> list[list[str]]:
+def _rows_of(path: Path) -> Iterator[list[str]]:
     with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.reader(stream, dialect="excel-tab"))
+        yield from csv.reader(stream, dialect="excel-tab")
 
 
-def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
+def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, dialect="excel-tab").writerows(rows)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from heteroscope.config import Balance
+from heteroscope.data.ahead import map_ahead
 from heteroscope.data.conditions import attribute, meets
 from heteroscope.data.decoding import ImageError, Properties, verify_image
 from heteroscope.data.listing import ListedFile
@@ -109,16 +110,23 @@ def curate(
 def _match(rows: _Rows, classes: Mapping[str, Sequence[str]], how: str) -> None:
     """Give every row its class; rows of no class, or of two, go."""
     class_of = {word: name for name, words in classes.items() for word in words}
-    compared = rows.kept["labels"] if how == "any" else rows.kept["source_label"].map(lambda label: [label])
-    found = [sorted({class_of[word] for word in words if word in class_of}) for words in compared]
+
+    @cache  # rows share what a label gives: there may be a million
+    def named(*words: str) -> list[str]:
+        return sorted({class_of[word] for word in words if word in class_of})
+
+    found = [named(*words) for words in rows.kept["labels"]] if how == "any" else rows.kept["source_label"].map(named)
     rows.kept["label"] = [names[0] if names else "" for names in found]
     number = np.array([len(names) for names in found], dtype=int)
-    without = ["no label" if label == "" else "no class has this label" for label in rows.kept["source_label"]]
-    several = [f"labels of the classes {' and '.join(names)}" for names in found]
+    out = np.flatnonzero(number != 1)
+    without = {
+        row: "no class has this label" if label else "no label"
+        for row, label in rows.kept["source_label"].iloc[out].items()
+    }
     rows.reject(
         number != 1,
-        ["unlabelled" if count == 0 else "conflicting-label" for count in number[number != 1]],
-        [without[row] if number[row] == 0 else several[row] for row in np.flatnonzero(number != 1)],
+        ["conflicting-label" if found[row] else "unlabelled" for row in out],
+        [f"labels of the classes {' and '.join(found[row])}" if found[row] else without[row] for row in out],
     )
 
 
@@ -138,10 +146,14 @@ def _find(rows: _Rows, root: Path, sha256: Mapping[str, str]) -> None:
 def _decode(rows: _Rows, root: Path, workers: int) -> None:
     """Decode every distinct file once, to its end, for its properties; damaged ones go."""
     first = rows.kept.drop_duplicates("sha256")
-    with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda path: _properties(root / path), first["path"])
-        progress = tqdm(results, total=len(first), desc="verify", unit="image", mininterval=1)
-        found = dict(zip(first["sha256"], progress, strict=True))
+    # what an image needs is not known before it is opened: as many are held as there are threads, and some results
+    results = map_ahead(lambda path: _properties(root / path), first["path"], size=lambda _: 0, workers=workers)
+    progress = tqdm(results, total=len(first), desc="verify", unit="image", mininterval=1)
+    alike: dict[Properties, Properties] = {}  # most images of a source are, and one object does for all of them
+    found = {
+        sha256: result if isinstance(result, ImageError) else alike.setdefault(result, result)
+        for sha256, result in zip(first["sha256"], progress, strict=True)
+    }
     properties = [found[key] for key in rows.kept["sha256"]]
     rows.kept[["width", "height", "mode", "format"]] = [
         (0, 0, "", "") if isinstance(result, ImageError) else astuple(result) for result in properties
@@ -162,7 +174,7 @@ def _drop_conflicts(rows: _Rows) -> None:
     """The same bytes under two classes: nobody knows which is right, so all of them go."""
     by_content = rows.kept.groupby("sha256")["label"]
     conflicting = (by_content.transform("nunique") > 1).to_numpy(dtype=bool)
-    classes = by_content.agg(lambda labels: " and ".join(sorted(set(labels))))
+    classes = rows.kept[conflicting].groupby("sha256")["label"].agg(lambda labels: " and ".join(sorted(set(labels))))
     details = [f"the same image under the classes {classes[key]}" for key in rows.kept.loc[conflicting, "sha256"]]
     rows.reject(conflicting, "conflicting-label", details)
 
@@ -172,8 +184,9 @@ def _drop_duplicates(rows: _Rows, *, keep: bool) -> None:
     rows.kept["copy"] = rows.kept.groupby("sha256").cumcount() + 1
     if keep:
         return
-    first = rows.kept[rows.kept["copy"] == 1].set_index("sha256")["path"]
     repeated = (rows.kept["copy"] > 1).to_numpy(dtype=bool)
+    several = rows.kept["sha256"].isin(rows.kept.loc[repeated, "sha256"])
+    first = rows.kept[several & ~repeated].set_index("sha256")["path"]
     rows.reject(repeated, "duplicate", [f"the same bytes as {first[key]}" for key in rows.kept.loc[repeated, "sha256"]])
 
 

@@ -128,9 +128,12 @@ def source_rows(frame: pd.DataFrame, *, separator: str | None) -> pd.DataFrame:
     frame = frame.fillna({"label": "", "group": "", "part": ""})
     if set(LESIONS) <= set(frame):
         frame[PREFIX + "lesions"] = frame[LESIONS[0]].map(len)
-    frame["labels"] = [
-        [word.strip() for word in (label.split(separator) if separator else [label])] for label in frame["label"]
-    ]
+    # rows of one label share its list of words: a source may have a million rows
+    words = {
+        label: [word.strip() for word in (label.split(separator) if separator else [label])]
+        for label in frame["label"].unique()
+    }
+    frame["labels"] = frame["label"].map(words)
     for name in frame.columns[frame.columns.str.startswith(PREFIX)]:
         frame[name] = _numbers_or_words(frame[name])
     return frame
