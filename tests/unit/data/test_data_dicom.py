@@ -46,8 +46,20 @@ def test_all_that_the_bits_can_hold_is_shown(tmp_path: Path, bits: int, mode: st
     np.testing.assert_allclose(grey(path), values / (2**bits - 1) * 255, atol=0.51)
     found = verify_image(path)
     assert (found.width, found.height, found.mode, found.format) == (16, 16, mode, "DICOM")
-    # a dark image of 16 bits is no image of 12 bits
-    np.testing.assert_array_equal(grey(save(tmp_path / "dark.dcm", np.full((4, 4), 4000, "u2"), bits=16)), 16)
+
+
+def test_sixteen_bits_state_no_depth_and_show_what_is_held(tmp_path: Path) -> None:
+    ramp = grey(save(tmp_path / "x.dcm", RAMP + 1000, bits=16))
+    np.testing.assert_allclose(ramp, RAMP / 4095 * 255, atol=0.51)
+    signed = RAMP.astype(np.int16) - 2000
+    signed[0, :5] = -30000
+    padded = dataset(signed, bits=16, RescaleSlope=-2, RescaleIntercept=7)
+    padded.add_new("PixelPaddingValue", "SS", -30000)
+    dcmwrite(tmp_path / "p.dcm", padded, enforce_file_format=True)
+    shown = grey(tmp_path / "p.dcm")
+    assert not shown[0, :5].any()
+    np.testing.assert_allclose(shown[1:], 255 - (RAMP[1:] - 5) / 4090 * 255, atol=0.51)
+    np.testing.assert_array_equal(grey(save(tmp_path / "one.dcm", np.full((4, 4), 9, "u2"), bits=16)), 0)
 
 
 def test_signed_values_begin_at_the_lowest(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def read_dicom(source: Path | BinaryIO, *, most_pixels: int) -> Image.Image:
 
     Grey values pass the file's modality transformation (rescale slope and intercept, or a table) and
     its first display transformation (a table or a window; without either, all that its bits can hold
-    is shown). MONOCHROME1, where low values are bright, is inverted, and padding is black.
+    is shown, or of 16 bits, what its pixels hold). MONOCHROME1, where low values are bright, is
+    inverted, and padding is black.
 
     Args:
         source: a path or an open binary file.
@@ -150,17 +151,22 @@ def _shown(stored: np.ndarray, tags: Any) -> np.ndarray:
     """Stored grey values as they are shown, uint8 or, of more than 8 bits, uint16 over its whole range.
 
     Every step looks at one value alone, so the values that the bits can hold are taken through them,
-    and pixels are looked up.
+    and pixels are looked up. Files that state all of their 16 bits state no depth: without a window, what
+    their pixels hold is shown.
     """
     bits = int(tags.BitsStored)
     low = -(2 ** (bits - 1)) if tags.PixelRepresentation else 0
     values = np.arange(low, low + 2**bits)
-    share = _share_of_white(values, tags)
+    padding = _padding(tags)
+    held = values
+    if bits == 16:
+        image = stored if padding is None else stored[(stored < padding[0]) | (stored > padding[1])]
+        held = np.array([image.min(), image.max()], dtype=values.dtype) if image.size else values
+    share = _share_of_white(values, held, tags)
     if tags.PhotometricInterpretation == "MONOCHROME1":
         share = 1 - share
-    if "PixelPaddingValue" in tags:
-        ends = sorted([tags.PixelPaddingValue, tags.get("PixelPaddingRangeLimit", tags.PixelPaddingValue)])
-        share[(values >= ends[0]) & (values <= ends[1])] = 0
+    if padding:
+        share[(values >= padding[0]) & (values <= padding[1])] = 0
     kind = np.uint8 if bits <= 8 else np.uint16
     table = np.rint(share * np.iinfo(kind).max).astype(kind)
     shown = np.empty(stored.shape, dtype=kind)
@@ -170,8 +176,17 @@ def _shown(stored: np.ndarray, tags: Any) -> np.ndarray:
     return shown
 
 
-def _share_of_white(values: np.ndarray, tags: Any) -> np.ndarray:
-    """Values between black, 0, and white, 1, as MONOCHROME2 has them."""
+def _padding(tags: Any) -> tuple[int, int] | None:
+    """The lowest and highest stored value that is no part of the image."""
+    if tags.get("PixelPaddingValue") is None:
+        return None
+    first = int(tags.PixelPaddingValue)
+    last = int(tags.get("PixelPaddingRangeLimit", first))
+    return min(first, last), max(first, last)
+
+
+def _share_of_white(values: np.ndarray, held: np.ndarray, tags: Any) -> np.ndarray:
+    """Values between black, 0, and white, 1, as MONOCHROME2 has them; without a window `held` are black to white."""
     from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
     measured = apply_modality_lut(values, tags)
@@ -181,7 +196,8 @@ def _share_of_white(values: np.ndarray, tags: Any) -> np.ndarray:
     if tags.get("WindowCenter") is not None and tags.get("WindowWidth") is not None:
         function = str(tags.get("VOILUTFunction") or "LINEAR").upper()
         return _windowed(measured, _first(tags.WindowCenter), _first(tags.WindowWidth), function)
-    return np.asarray((measured - measured.min()) / max(np.ptp(measured), 1e-9))
+    ends = apply_modality_lut(held, tags)
+    return np.asarray(np.clip((measured - ends.min()) / max(np.ptp(ends), 1e-9), 0, 1))
 
 
 def _first(value: Any) -> float:
