@@ -64,7 +64,7 @@ class Properties:
 
     def is_reducible(self, spec: Pixels) -> bool:
         """Whether `read_pixels` can decode such a file at a reduced scale: an ordinary JPEG, large enough, whole."""
-        width, height = _filled(self.width, self.height, spec)
+        width, height = filled(self.width, self.height, spec)
         scale = min(self.width // width, self.height // height)
         return self.format == "JPEG" and self.mode in ("L", "RGB") and scale >= 2 and spec.area == "whole"
 
@@ -131,7 +131,7 @@ def read_pixels(
         found = Properties(*image.size, image.mode, str(image.format))
         if not (reduced and found.is_reducible(spec) and _orientation(image) == 1):
             return to_pixels(_area(_upright(image), spec, lesion), spec)
-        drafted = image.draft("L" if spec.channels == 1 else None, _filled(*image.size, spec))
+        drafted = image.draft("L" if spec.channels == 1 else None, filled(*image.size, spec))
         assert drafted is not None, "Pillow reduces every JPEG"
         # a side that is no multiple of the scale ends within its last pixel
         return _to_planes(_upright(image), spec, extent=drafted[1][2:], shrink=_shrink_reduced)
@@ -255,7 +255,7 @@ def _to_planes(
 ) -> np.ndarray:
     """`to_pixels` of the part of an image from its upper left corner to `extent`."""
     picture = image.convert("L") if spec.channels == 1 and image.mode != "L" else image
-    (width, height), box = _filled(*extent, spec), _used(*extent, spec)
+    (width, height), box = filled(*extent, spec), used(*extent, spec)
     values = shrink(picture, (width, height), box)
     planes = np.zeros((spec.channels, spec.size, spec.size), dtype=np.uint8)
     left, top = (spec.size - width) // 2, (spec.size - height) // 2
@@ -267,7 +267,7 @@ def _to_planes(
     return planes
 
 
-def _filled(width: float, height: float, spec: Pixels) -> tuple[int, int]:
+def filled(width: float, height: float, spec: Pixels) -> tuple[int, int]:
     """Width and height of the part of the target that an image of this size fills."""
     if spec.resize != "pad":
         return spec.size, spec.size
@@ -275,7 +275,7 @@ def _filled(width: float, height: float, spec: Pixels) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _used(width: float, height: float, spec: Pixels) -> Box:
+def used(width: float, height: float, spec: Pixels) -> Box:
     """The part of an image of this size that is shown."""
     if spec.resize != "crop":
         return 0, 0, width, height
