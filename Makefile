@@ -62,6 +62,9 @@ faults: $(INSTALLED) ## kill jobs and whole runs 60 times and compare what a rer
 overhead: $(INSTALLED) ## what SLURM costs, in docs/reliability/overhead.md (root, and Debian's slurmctld, slurmd, slurm-client, munge; an idle machine)
 	python -m reliability.overhead
 
+scale: $(INSTALLED) ## plan and run 10,000 jobs with empty stages, read a million rows, in docs/reliability/scale.md (an hour; goes on where it was stopped; ONLY=plan,manifest)
+	python -m reliability.scale $(if $(ONLY),--only $(ONLY))
+
 test: $(INSTALLED) lint ## all checks and tests
 	pytest
 
