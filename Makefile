@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo phantoms studies bench faults overhead test lint lock clean
+.PHONY: help demo phantoms studies bench faults overhead scale test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin

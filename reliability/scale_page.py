@@ -145,7 +145,8 @@ def write_page(results: Path, page: Path) -> None:
         save_figure(draw_costs(costs, unit), page.with_name(figure))
         parts += [text.format(jobs=costs["size"].max()), f"![Cost by number of {unit}]({figure})"]
         parts += [markdown(growth(costs)), markdown(_all(costs, unit))]
-    parts += ["## The machine", markdown(_machine(results))]
+    if not (machine := _machine(results)).empty:
+        parts += ["## The machine", markdown(machine)]
     with atomic_path(page) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
