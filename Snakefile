@@ -16,6 +16,7 @@ include: "rules/embed.smk"
 include: "rules/train.smk"
 include: "rules/cluster.smk"
 include: "rules/retrain.smk"
+include: "rules/hybrid.smk"
 include: "rules/compare.smk"
 include: "rules/report.smk"
 
@@ -24,6 +25,7 @@ localrules:
     all,
     data,
     embeddings,
+    hybrid_tables,
     shard,
     tables,
 
@@ -40,6 +42,7 @@ rule all:
         expand("results/report/{study}/index.html", study=layout.config.studies),
         # a table or figure that a reader misses is made again, though the report stands
         expand(rules.compare.output, study=layout.config.studies),
+        expand(rules.hybrids.output, study=layout.hybrid_studies()),
 
 
 rule data:
@@ -57,6 +60,12 @@ rule embeddings:
         ],
 
 
+rule hybrid_tables:
+    input:
+        expand(rules.hybrids.output, study=layout.hybrid_studies()),
+
+
 rule tables:
     input:
         expand(rules.compare.output, study=layout.config.studies),
+        expand(rules.hybrids.output, study=layout.hybrid_studies()),

@@ -9,6 +9,7 @@ rule train:
         predictions="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/predictions.parquet",
         metrics="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/metrics.json",
         history="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/history.csv",
+        times="results/benchmarks/train/{dataset}/{backbone}/{split}/{augmentation}/{head}.json",
     log:
         "results/logs/train/{dataset}/{backbone}/{split}/{augmentation}/{head}.log",
     benchmark:
@@ -27,7 +28,7 @@ rule train:
         "python -m heteroscope.stages.train {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --head {params.head:q} --predictions {output.predictions:q} --metrics {output.metrics:q}"
-        " --history {output.history:q}"
+        " --history {output.history:q} --times {output.times:q}"
         " 2>&1 | tee {log:q}"
 
 

@@ -65,6 +65,14 @@ def features_config() -> dict[str, Any]:
     }
     backbone = {"model": "small-cnn", "weights": "random", "pixels": "square-32"}
     few = {"arms": ["size", "balanced", "labels"], "repeats": 2, "draws": 19, "power": 0, "min_class": 2, "min_test": 2}
+    hybrids = {
+        "forest": {
+            "classifier": {"method": "random-forest", "n_estimators": 20},
+            "imbalance": "smote",
+            "handcrafted": ["colour-moments", "lbp"],
+            "seeds": 2,
+        }
+    }
     external = {"split": "external", "augmentation": "none", "dataset": "both"}
     return {
         "threads": 1,
@@ -83,8 +91,9 @@ def features_config() -> dict[str, Any]:
         "clusterings": {"kmeans-2": {"k": 2, "reduce": {"method": "pca", "components": 5}}},
         "heads": {"linear": {"epochs": 3, "seeds": 2}},
         "controls": {"few": few},
+        "hybrids": hybrids,
         "studies": {
-            "folded": study,
+            "folded": study | {"hybrids": ["forest"]},
             "abroad": study
             | external
             | {"backbones": ["small-cnn"], "primary": {"backbone": "small-cnn", "clustering": "kmeans-2"}},
@@ -161,6 +170,30 @@ def test_a_draw_covers_all_folds(collected: Path) -> None:
     test = json.loads((collected / "results/compare/folded/verdict.json").read_text())["test"]
     assert test["gain"] == pytest.approx(gain[0], abs=1e-6)
     assert test["p"] == pytest.approx((1 + (gain[1:] >= gain[0]).sum()) / 20)
+
+
+def test_a_forest_on_embeddings_and_colours_is_compared_with_the_head(collected: Path) -> None:
+    """Of all folds together: a row a model, and what divides the two."""
+    folders = [collected / f"results/hybrid/a/{FUSION}/cv-{fold}/turned/forest" for fold in (1, 2, 3)]
+    predictions = pd.concat([pd.read_parquet(folder / "predictions.parquet") for folder in folders])
+    assert predictions.groupby("seed")["image_id"].nunique().tolist() == [4 * PATIENTS] * 2
+    called = (predictions["probability_disease"] > predictions["probability_normal"]).astype(int)
+    table = pd.read_csv(collected / "results/compare/folded/hybrids.csv").set_index("classifier")
+    forest = table.loc["forest"]
+    assert forest["accuracy"] == pytest.approx((called == predictions["label"]).mean(), abs=1e-5)
+    assert forest["accuracy"] > 0.8  # the planted disease is a bright middle, which colours tell
+    hits = [(called == predictions["label"])[predictions["label"] == c].mean() for c in (0, 1)]
+    assert forest["auc_from_labels"] == pytest.approx(np.mean(hits), abs=1e-5)  # balanced accuracy
+    baseline = pd.read_csv(collected / "results/compare/folded/baseline.csv").set_index("cluster").loc["all"]
+    assert table.loc["linear", "accuracy"] == pytest.approx(baseline["accuracy"])
+    [pair] = pd.read_csv(collected / "results/compare/folded/hybrid-tests.csv").to_dict("records")
+    assert (pair["model"], pair["other"], pair["images"], pair["patients"]) == ("linear", "forest", 120, 60)
+    times = pd.read_csv(collected / "results/compare/folded/hybrid-times.csv").set_index("classifier")
+    assert (times[["training_s", "ms_per_image"]] > 0).all(axis=None)
+    document = json.loads((folders[0] / "metrics.json").read_text())
+    assert document["features"] == 2 * 64 + 9 + 10
+    split = pd.read_parquet(collected / "results/split/a/cv-1.parquet")
+    assert document["rows"]["train"] == 2 * (split["part"] == "train").sum()  # with views
 
 
 def test_a_fusion_computes_nothing_again(collected: Path) -> None:

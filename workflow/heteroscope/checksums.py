@@ -13,13 +13,16 @@ from heteroscope.provenance import file_sha256
 
 RESULTS = Path("results")
 CHECKSUMS = RESULTS / "checksums"
-CACHE = RESULTS / "cache"  # may be deleted at any time, so nothing is recorded of it
+UNRECORDED = (
+    RESULTS / "cache",  # may be deleted at any time
+    RESULTS / "benchmarks",  # of a run, not of its results
+)
 
 
 def checksum_path(path: Path) -> Path | None:
-    """Where the checksum of a file is recorded; None for hidden files, caches and all that is not below `results/`."""
+    """Where the checksum of a file is recorded; None for caches, benchmarks, and all beyond `results/`."""
     inner = _below(path, RESULTS)
-    if inner is None or inner.name.startswith(".") or _below(path, CACHE):
+    if inner is None or inner.name.startswith(".") or any(_below(path, folder) for folder in UNRECORDED):
         return None
     return CHECKSUMS / inner.with_name(f"{inner.name}.sha256")
 

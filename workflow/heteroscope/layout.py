@@ -42,6 +42,11 @@ CONTROLS_READ = {  # keys of a `controls` entry that a stage's results depend on
     "labels": ("min_class", "min_test"),
     "gaussian": ("repeats", "seed", "min_class", "min_test"),
 }
+CLASSIFIER_FILES = {  # what a head or a hybrid leaves behind
+    "predictions": "results/{}/predictions.parquet",
+    "metrics": "results/{}/metrics.json",
+    "times": "results/benchmarks/{}.json",  # of a run, not of its results
+}
 FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
 
 
@@ -362,11 +367,11 @@ class Layout:
         }
 
     def context(self, study: str) -> StudyContext:
-        """The study with every entry that it names."""
+        """The study with every entry that it names, but for those that have comparisons of their own."""
         config, spec = self.config, self.config.studies[study]
         return StudyContext(
             id=study,
-            study=spec,
+            study=spec.model_copy(update={"hybrids": []}),
             dataset=self.dataset_spec(spec.dataset),
             split=self.split(spec.split),
             augmentation=config.augmentations.get(spec.augmentation),
@@ -397,6 +402,43 @@ class Layout:
     def figures_of(self, study: str) -> list[str]:
         """The figures of a study's clusterings."""
         return list(dict.fromkeys(_leaves([entry["figures"] for entry in self.analyses(study)])))
+
+    # ---------------------------------------------------------------------------------- hybrids
+
+    def handcrafted_pixels(self, dataset: str, backbone: str, hybrid: str) -> list[str]:
+        """The decoded images that a hybrid computes features of; none where it appends none."""
+        return self.pixels_of(dataset, backbone) if self.config.hybrids[hybrid].handcrafted else []
+
+    def handcrafted_augmentation(self, augmentation: str, hybrid: str) -> Augmentation | None:
+        """What made the views that a hybrid computes features of."""
+        return self.config.augmentations.get(augmentation) if self.config.hybrids[hybrid].handcrafted else None
+
+    def hybrid_studies(self) -> list[str]:
+        """Ids of the studies that list hybrids."""
+        return [name for name, study in self.config.studies.items() if study.hybrids]
+
+    def hybrid_models(self, study: str) -> list[dict[str, Any]]:
+        """The files of the head and of every hybrid of a study, on each of its backbones; lists are folds."""
+        spec = self.config.studies[study]
+        branches = [("train", spec.head, "head")]
+        branches += [("hybrid", name, self.config.hybrids[name].classifier.method) for name in spec.hybrids]
+        folds = self.config.folds(spec.split)
+        return [
+            {"backbone": backbone, "classifier": name, "method": method}
+            | {
+                kind: [
+                    file.format(f"{branch}/{spec.dataset}/{backbone}/{fold}/{spec.augmentation}/{name}")
+                    for fold in folds
+                ]
+                for kind, file in CLASSIFIER_FILES.items()
+            }
+            for backbone in spec.backbones
+            for branch, name, method in branches
+        ]
+
+    def hybrid_files(self, study: str) -> list[str]:
+        """All files that `hybrid_models` names, for a rule's input."""
+        return [path for model in self.hybrid_models(study) for kind in CLASSIFIER_FILES for path in model[kind]]
 
 
 def _without_figures(entry: dict[str, Any]) -> dict[str, Any]:

@@ -158,6 +158,7 @@ def results_of(layout: Layout) -> Iterator[str]:
     for study, spec in layout.config.studies.items():
         yield from (f"results/compare/{study}/verdict.json", f"results/report/{study}/index.html")
         yield from layout.compared_files(study) + layout.figures_of(study) + layout.dataset_tables(study)
+        yield from (path for model in layout.hybrid_models(study) if spec.hybrids for path in model["predictions"])
         for split in dict.fromkeys([spec.split, *layout.config.folds(spec.split)]):
             yield from (f"results/split/{spec.dataset}/{split}.{ending}" for ending in ("parquet", "csv", "png"))
         for dataset in (spec.dataset, *layout.members(spec.dataset)):

@@ -72,12 +72,7 @@ def fit_reduction(features: Matrix, rows: np.ndarray, spec: Reduction, seed: int
     columns = features.shape[1]
     if spec.method == "none":
         return Reducer(None, columns, np.empty(0))
-    most = most_components(len(rows), columns)
-    if most < 1 or (spec.components or 0) > most:
-        raise DataError(
-            f"{spec.components or 1} principal components are asked for, but {len(rows)} training rows of {columns}"
-            f" values span at most {most}; set `components` to {max(most, 1)} or fewer, or train on more images"
-        )
+    check_components(spec.components or 1, len(rows), columns)
     if is_large(features.shape):
         pca = _fit_in_blocks(features, rows, spec)
     else:
@@ -119,6 +114,20 @@ def fit_rule_basis(features: Matrix, rows: np.ndarray, seed: int) -> Reducer:
     """
     components = min(RULE_COMPONENTS, most_components(len(rows), features.shape[1]))
     return fit_reduction(features, rows, Reduction(method="pca", components=max(components, 1)), seed)
+
+
+def check_components(components: int, rows: int, columns: int) -> None:
+    """Refuse more principal components than training rows span.
+
+    Raises:
+        DataError: with the largest number that can be asked for.
+    """
+    most = most_components(rows, columns)
+    if components > most:
+        raise DataError(
+            f"{components} principal components are asked for, but {rows} training rows of {columns} values span at"
+            f" most {most}; set `components` to {max(most, 1)} or fewer, or train on more images"
+        )
 
 
 def most_components(rows: int, columns: int) -> int:

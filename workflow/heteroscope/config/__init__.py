@@ -11,6 +11,15 @@ from heteroscope.config.base import Closed as Closed
 from heteroscope.config.base import Condition as Condition
 from heteroscope.config.base import Range as Range
 from heteroscope.config.base import Where as Where
+from heteroscope.config.branches import AdaBoost as AdaBoost
+from heteroscope.config.branches import Handcrafted as Handcrafted
+from heteroscope.config.branches import Hybrid as Hybrid
+from heteroscope.config.branches import Logistic as Logistic
+from heteroscope.config.branches import NearestNeighbours as NearestNeighbours
+from heteroscope.config.branches import RandomForest as RandomForest
+from heteroscope.config.branches import SupportVectors as SupportVectors
+from heteroscope.config.branches import Tuning as Tuning
+from heteroscope.config.branches import XGBoost as XGBoost
 from heteroscope.config.data import Augmentation as Augmentation
 from heteroscope.config.data import Pixels as Pixels
 from heteroscope.config.data import Shuffle as Shuffle

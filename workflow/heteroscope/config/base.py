@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,7 @@ FusionIdentifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*(\+[a-z0-9]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Positive = Annotated[int, Field(ge=1)]
+Item = TypeVar("Item")
 
 
 class Closed(BaseModel):
@@ -34,9 +35,9 @@ class Closed(BaseModel):
         return raw
 
 
-def distinct(values: list[str]) -> list[str]:
+def distinct(values: list[Item]) -> list[Item]:
     """A validator: the same values, refused where one is named twice."""
-    if repeated := sorted({value for value in values if values.count(value) > 1}):
+    if repeated := sorted({str(value) for value in values if values.count(value) > 1}):
         raise ValueError(f"named twice: {', '.join(repeated)}")
     return values
 

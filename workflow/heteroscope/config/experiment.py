@@ -129,6 +129,9 @@ class Study(Closed):
         0.05, description="the verdict's level: different where p is at most this"
     )
     margin: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="accuracy gain that would not matter")
+    hybrids: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
+        default=[], description="ids of hybrids, compared with the head on every backbone"
+    )
     primary: Primary = Field(
         description="the one analysis that the verdict rests on; all others are sensitivity analyses"
     )

@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from heteroscope.config.base import FUSION, NO_AUGMENTATION, Closed, Identifier, Positive, did_you_mean
+from heteroscope.config.branches import Hybrid
 from heteroscope.config.data import Augmentation, Pixels, Split
 from heteroscope.config.datasets import Dataset, UnionDataset
 from heteroscope.config.experiment import Clustering, Controls, Head, Study
@@ -31,6 +32,9 @@ class Config(Closed):
     clusterings: dict[Identifier, Clustering] = Field(description="how embeddings are clustered")
     heads: dict[Identifier, Head] = Field(description="classifiers on embeddings")
     controls: dict[Identifier, Controls] = Field(description="random arms")
+    hybrids: dict[Identifier, Hybrid] = Field(
+        default_factory=dict, description="classical classifiers on embeddings, in place of heads"
+    )
     studies: dict[Identifier, Study] = Field(description="what is asked; a report each")
 
     @model_validator(mode="after")
@@ -72,6 +76,8 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"studies.{name}.backbones.{index}", part, list(config.backbones)
         for index, clustering in enumerate(study.clusterings):
             yield f"studies.{name}.clusterings.{index}", clustering, list(config.clusterings)
+        for index, hybrid in enumerate(study.hybrids):
+            yield f"studies.{name}.hybrids.{index}", hybrid, list(config.hybrids)
 
 
 def _unknown_references(config: Config) -> list[str]:

@@ -17,21 +17,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--predictions", type=Path, required=True, help="output: a row a seed and test image")
     arguments.add_argument("--metrics", type=Path, required=True, help="output: mean and spread over seeds")
     arguments.add_argument("--history", type=Path, required=True, help="output: the monitored value by epoch")
+    arguments.add_argument("--times", type=Path, required=True, help="output: seconds, which no run repeats")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
     from heteroscope import store
     from heteroscope.embedding.samples import load_samples
     from heteroscope.evaluation.baseline import history_table, prediction_table, summary
+    from heteroscope.stopwatch import Stopwatch, times_document
     from heteroscope.training.arms import train_baseline
 
     head = config.parse(config.Head, args.head)
     samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
+    test, watch = samples.features[samples.rows("test")], Stopwatch()
     trained = train_baseline(samples, head, threads=args.threads)
-    probability = trained.probabilities(samples.features[samples.rows("test")])[:, 0]
+    training = watch.lap()
+    probability = trained.probabilities(test)[:, 0]
+    times = times_document(
+        training=training / head.seeds,  # of one head in the stack
+        prediction=watch.lap() / head.seeds,
+        images=len(test),
+        trainings=head.seeds,
+        threads=args.threads,
+    )
     store.write_table(prediction_table(samples, probability), args.predictions)
     store.write_table(history_table(trained.history[:, :, 0], trained.best_epoch[:, 0], head.monitor), args.history)
     store.write_json(summary(samples, probability, head), args.metrics)
+    store.write_json(times, args.times)
 
 
 if __name__ == "__main__":

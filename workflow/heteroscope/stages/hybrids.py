@@ -1,0 +1,39 @@
+"""Compare a study's classical classifiers with the network's own last layer, and with one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from heteroscope.stages.command import fix_threads, json_argument, parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the tables (CSV, Markdown, LaTeX) and the figures."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and classifier; -: stdin")
+    arguments.add_argument("--output", type=Path, required=True, help="output folder")
+    args = arguments.parse_args(argv)
+    fix_threads(args.threads)
+
+    from heteroscope import store
+    from heteroscope.evaluation.confusions import confusions
+    from heteroscope.evaluation.hybrids import load_model, model_table, pair_table, time_table
+    from heteroscope.figures.hybrids import draw_all_confusions, draw_costs
+    from heteroscope.figures.style import save_figure
+
+    models = [load_model(files) for files in json_argument(args.plan)]
+    scores = model_table(models)
+    times = time_table(models, scores)
+    for name, table in (("hybrids", scores), ("hybrid-tests", pair_table(models)), ("hybrid-times", times)):
+        store.write_table_in_all_formats(table, args.output / f"{name}.csv")
+    footer = "weights: " + "; ".join(dict.fromkeys(f"{model.backbone}: {model.summary['weights']}" for model in models))
+    save_figure(draw_costs(times), args.output / "hybrid-times.png", footer=footer)
+    called = {
+        model.name: confusions(model.probability, model.rows["label"].to_numpy(), model.class_names) for model in models
+    }
+    save_figure(draw_all_confusions(called), args.output / "hybrid-confusions.png", footer=footer)
+
+
+if __name__ == "__main__":
+    run(main)
