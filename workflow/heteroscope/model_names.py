@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Collection
 
 SMALL_CNN = "small-cnn"
+HYBRID_CNN = "hybrid-cnn"
+OWN_MODELS = frozenset({SMALL_CNN, HYBRID_CNN})
 RANDOM = "random"
 TRAINED = "trained"
 
@@ -34,7 +36,7 @@ _WEIGHTS = """
 
 TORCHVISION_MODELS = frozenset(_MODELS.split())
 TORCHVISION_WEIGHTS = frozenset(_WEIGHTS.split())
-MODELS = TORCHVISION_MODELS | {SMALL_CNN}
+MODELS = TORCHVISION_MODELS | OWN_MODELS
 
 
 def unknown_name(kind: str, value: str, known: Collection[str]) -> str:

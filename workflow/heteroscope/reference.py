@@ -44,6 +44,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("augmentations", config.Augmentation),
     ("backbones", config.Backbone),
     ("backbones: `finetune`", config.Finetune),
+    ("backbones: `finetune.schedule`", config.Plateau),
     ("clusterings", config.Clustering),
     ("clusterings: `reduce`", config.Reduction),
     ("heads", config.Head),

@@ -19,6 +19,7 @@ from heteroscope.model_names import unknown_name
         ({"model": "resnet51", "weights": "random"}, "model: unknown model 'resnet51'; did you mean resnet50"),
         ({"model": "resnet50", "weights": "imagenet1k_v1"}, "'imagenet1k_v1'; did you mean IMAGENET1K_V1"),
         ({"model": "small-cnn", "weights": "IMAGENET1K_V1"}, "small-cnn has no published weights"),
+        ({"model": "hybrid-cnn", "weights": "DEFAULT"}, "hybrid-cnn has no published weights"),
         ({"model": "vgg16", "weights": "IMAGENET1K_FEATURES"}, "unknown published weights"),
         ({"model": "small-cnn", "weights": "trained", "finetune": {"initial": "IMAGENET1K_V9"}}, "IMAGENET1K_V9"),
     ],

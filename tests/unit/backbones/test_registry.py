@@ -6,7 +6,8 @@ import pytest
 import torch
 from torchvision import models
 
-from heteroscope.backbones.registry import build_backbone, feature_map_name, normalisation
+from heteroscope.backbones.pooling import FeatureExtractor
+from heteroscope.backbones.registry import build_backbone, build_network, feature_map_name, normalisation
 from heteroscope.errors import ConfigError
 from heteroscope.model_names import TORCHVISION_MODELS, TORCHVISION_WEIGHTS
 
@@ -46,6 +47,24 @@ def test_random_weights_hang_on_the_seed_alone() -> None:
     again, other = (build_backbone("small-cnn", seed=seed).state_dict() for seed in (3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["features.0.weight"], other["features.0.weight"])
+
+
+def test_the_network_of_deep_hybrid_learning_is_the_published_one() -> None:
+    """Numbers of parameters and values by hand, from its text: 5×5 convolutions without padding of 250 pixels."""
+    network = build_network("hybrid-cnn")
+    layers = [module for module in network.modules() if not [*module.children()]]
+    parameters = [sum(p.numel() for p in layer.parameters()) for layer in layers]
+    dense = [11 * 11 * 64 * 128 + 128, 128 * 64 + 64, 64 * 1000 + 1000]
+    assert [n for n in parameters if n] == [1216, 12832, 51264, 102464, *dense]
+    backbone = build_backbone("hybrid-cnn").eval()
+    pixels = torch.randint(0, 256, (2, 3, 250, 250), dtype=torch.uint8)
+    cut = FeatureExtractor(backbone, model="hybrid-cnn", pooling="flatten")(pixels)
+    assert cut.shape == (2, 11 * 11 * 64)
+    torch.testing.assert_close(cut, backbone.features(pixels / 255).flatten(1))  # divided by 255, nothing else
+    assert FeatureExtractor(backbone, model="hybrid-cnn", pooling="avg")(pixels).shape == (2, 64)
+    drops = [module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)]
+    assert drops == [0.25] * 4 + [0.5] * 2
+    assert backbone(torch.rand(1, 3, 76, 76)).shape == (1, 64)
 
 
 @pytest.mark.parametrize(("size", "height", "width"), [(32, 32, 32), (96, 96, 96), (65, 65, 33)])

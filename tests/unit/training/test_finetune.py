@@ -67,6 +67,23 @@ def train(study: Path, output: str = "model", *flags: str, **recipe: object) -> 
     return read_table(study / f"{output}.csv")
 
 
+def test_the_learning_rate_falls_where_the_loss_does_not(study: Path) -> None:
+    """An improvement by 10 is impossible: after every two epochs more, the rate is halved; the fifth stops."""
+    schedule = {"method": "plateau", "factor": 0.5, "patience": 2}
+    history = train(study, learning_rate=0.004, epochs=9, patience=5, min_delta=10, schedule=schedule)
+    assert history["learning_rate"].tolist() == pytest.approx([0.004, 0.004, 0.004, 0.002, 0.002, 0.001])
+    assert (train(study, epochs=2)["learning_rate"] == 0.003).all()
+
+
+def test_the_focal_loss_is_what_is_trained_and_held_out(study: Path) -> None:
+    plain, focal = (train(study, epochs=2, loss=loss) for loss in ("cross-entropy", "focal"))
+    # of a probability p it is (1 - p)^2 of the cross-entropy, at most a fourth where p is a half and more
+    for name in ("training_loss", "held_out_loss"):
+        assert focal[name].iloc[0] < plain[name].iloc[0] / 2
+    same = train(study, epochs=2, loss="focal", gamma=0.0)
+    pd.testing.assert_frame_equal(same, plain)
+
+
 def test_an_easy_cue_is_learnt(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(study)
     history = train(study)

@@ -1,4 +1,4 @@
-"""Networks by name: torchvision's classification models by their own names, and the small CNN."""
+"""Networks by name: torchvision's classification models by their own names, and two small ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from heteroscope.errors import ConfigError
-from heteroscope.model_names import MODELS, SMALL_CNN, unknown_name
+from heteroscope.model_names import HYBRID_CNN, MODELS, SMALL_CNN, unknown_name
 
 # Both models were trained on inputs in [-1, 1] and rescale ImageNet-normalised ones by themselves if told so.
 _ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -18,6 +18,8 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_NOTHING = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+_PUBLISHED = {"efficientnet_v2_l": _CENTRED, HYBRID_CNN: _NOTHING}
 
 # The first name that a network has is the module whose output is its last feature map.
 _FEATURE_MAPS = (
@@ -46,6 +48,10 @@ def build_network(model: str) -> nn.Module:
         from heteroscope.backbones.small_cnn import SmallCNN
 
         return SmallCNN()
+    if model == HYBRID_CNN:
+        from heteroscope.backbones.small_cnn import HybridCNN
+
+        return HybridCNN()
     from torchvision.models import get_model  # costs a second or more: only where it is needed
 
     network: nn.Module = get_model(model, weights=None, **_ARGUMENTS.get(model, {}))
@@ -96,4 +102,4 @@ def feature_map_name(network: nn.Module) -> str:
 
 def normalisation(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, for pixels in [0, 1], that the model was published with."""
-    return _CENTRED if model == "efficientnet_v2_l" else _IMAGENET
+    return _PUBLISHED.get(model, _IMAGENET)

@@ -52,6 +52,7 @@ from heteroscope.config.experiment import Study as Study
 from heteroscope.config.experiment import StudyContext as StudyContext
 from heteroscope.config.networks import Backbone as Backbone
 from heteroscope.config.networks import Finetune as Finetune
+from heteroscope.config.networks import Plateau as Plateau
 from heteroscope.config.parsing import dump as dump
 from heteroscope.config.parsing import load as load
 from heteroscope.config.parsing import parse as parse

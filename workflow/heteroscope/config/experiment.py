@@ -46,6 +46,10 @@ class Head(Closed):
         description="give every feature mean 0 and spread 1 over the training rows, so that the heads of small"
         " clusters, which take fewer steps, converge too; the published protocol did not",
     )
+    loss: Literal["cross-entropy", "focal"] = Field(
+        "cross-entropy", description="focal: images that are called right already count less"
+    )
+    gamma: Annotated[float, Field(ge=0)] = Field(2.0, description="of the focal loss; 0 is cross-entropy")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")

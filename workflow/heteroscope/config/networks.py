@@ -8,7 +8,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from heteroscope.config.base import NO_AUGMENTATION, Closed, Identifier, Positive, Seed
-from heteroscope.model_names import MODELS, SMALL_CNN, TORCHVISION_WEIGHTS, unknown_name
+from heteroscope.model_names import MODELS, OWN_MODELS, TORCHVISION_WEIGHTS, unknown_name
+
+
+class Plateau(Closed):
+    """A learning rate that falls where the held-out loss stops falling."""
+
+    method: Literal["plateau"] = Field(description="lower the learning rate where the held-out loss stops falling")
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="what the learning rate is multiplied by")
+    patience: Positive = Field(4, description="epochs without improvement before it is")
 
 
 class Finetune(Closed):
@@ -21,10 +29,18 @@ class Finetune(Closed):
     augmentation: str = Field(NO_AUGMENTATION, description="id of an augmentation drawn anew each epoch, or none")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
+    schedule: Plateau | None = Field(None, description="how the learning rate changes; null: it stays")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")
+    loss: Literal["cross-entropy", "focal"] = Field(
+        "cross-entropy", description="focal: images that are called right already count less"
+    )
+    gamma: Annotated[float, Field(ge=0)] = Field(2.0, description="of the focal loss; 0 is cross-entropy")
     batch_size: Positive = Field(32, description="images a step")
     epochs: Positive = Field(10, description="most epochs")
     patience: Positive = Field(3, description="epochs without improvement before it stops")
+    min_delta: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="what the held-out loss must fall by, to be an improvement"
+    )
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="share of the patients that selects the epoch"
     )
@@ -34,7 +50,7 @@ class Finetune(Closed):
 class Backbone(Closed):
     """A network that turns pixels into an embedding."""
 
-    model: str = Field(description="a torchvision classification model's name, or small-cnn")
+    model: str = Field(description="a torchvision classification model's name, small-cnn, or hybrid-cnn")
     weights: str = Field(description="a torchvision weight name, a file, `random`, or `trained` (needs `finetune`)")
     pooling: Literal["avg", "flatten"] = Field(
         "avg", description="avg: penultimate activations; flatten: last feature map"
@@ -76,5 +92,5 @@ def _check_weights(model: str, key: str, weights: str) -> None:
         return
     if weights not in TORCHVISION_WEIGHTS:
         raise ValueError(f"{key}: {unknown_name('published weights', weights, TORCHVISION_WEIGHTS)}")
-    if model == SMALL_CNN:
-        raise ValueError(f"{key}: {weights!r}: {SMALL_CNN} has no published weights; use random, trained, or a file")
+    if model in OWN_MODELS:
+        raise ValueError(f"{key}: {weights!r}: {model} has no published weights; use random, trained, or a file")

@@ -21,6 +21,7 @@ from heteroscope.errors import DataError
 from heteroscope.store import open_h5
 from heteroscope.training.lightning import pytorch_lightning as lightning
 from heteroscope.training.lightning import single_process
+from heteroscope.training.losses import focal_loss
 from heteroscope.training.pixels import PixelsModule, hold_out, labelled_images
 
 MONITOR = "held_out_loss"
@@ -34,7 +35,8 @@ class Finetuned:
 
     Attributes:
         weights: at the epoch of the lowest held-out loss; the head is dropped.
-        history: columns epoch (from 1), training_loss, held_out_loss, held_out_accuracy, selected (0 or 1).
+        history: columns epoch (from 1), training_loss, held_out_loss, held_out_accuracy, learning_rate,
+            selected (0 or 1).
     """
 
     weights: Weights
@@ -94,7 +96,7 @@ def finetune(
 
 
 class Classifier(lightning.LightningModule):
-    """A feature extractor with a fresh linear head, trained by cross-entropy."""
+    """A feature extractor with a fresh linear head, trained by cross-entropy or the focal loss."""
 
     def __init__(self, extractor: FeatureExtractor, width: int, classes: int, recipe: Finetune) -> None:
         super().__init__()
@@ -110,7 +112,7 @@ class Classifier(lightning.LightningModule):
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         """The loss of a batch."""
         pixels, label = batch
-        loss = nn.functional.cross_entropy(self(pixels), label)
+        loss = self._loss(self(pixels), label)
         self.log("training_loss", loss, on_epoch=True, on_step=False, batch_size=len(label))
         return loss
 
@@ -118,13 +120,27 @@ class Classifier(lightning.LightningModule):
         """Loss and accuracy on held-out images."""
         pixels, label = batch
         scores = self(pixels)
-        self.log(MONITOR, nn.functional.cross_entropy(scores, label), batch_size=len(label))
+        self.log(MONITOR, self._loss(scores, label), batch_size=len(label))
         self.log("held_out_accuracy", (scores.argmax(1) == label).float().mean(), batch_size=len(label))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The recipe's optimiser over all parameters."""
-        kind = torch.optim.Adam if self.recipe.optimizer == "adam" else torch.optim.SGD
-        return kind(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+    def _loss(self, scores: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return focal_loss(scores, label, self.recipe.gamma if self.recipe.loss == "focal" else 0.0)
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimiser over all parameters, and what changes its learning rate."""
+        recipe = self.recipe
+        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
+        optimizer = kind(self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        if recipe.schedule is None:
+            return optimizer
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            factor=recipe.schedule.factor,
+            patience=recipe.schedule.patience - 1,  # torch waits one epoch more than early stopping does
+            threshold=recipe.min_delta,
+            threshold_mode="abs",
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": MONITOR}}
 
 
 class _Progress(lightning.Callback):
@@ -145,7 +161,8 @@ class _Progress(lightning.Callback):
         names = ("training_loss", MONITOR, "held_out_accuracy")
         values = {name: float(trainer.callback_metrics[name]) for name in names}
         epoch = trainer.current_epoch + 1
-        self.rows.append({"epoch": epoch, **values})
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append({"epoch": epoch, **values, "learning_rate": rate})
         elapsed = time.perf_counter() - self.start
         log.info(
             "epoch %d/%d: training loss %.4f, held-out loss %.4f, held-out accuracy %.3f; %.0f s, at most %.0f s left",
@@ -165,7 +182,9 @@ def _fit(module: Classifier, data: PixelsModule, recipe: Finetune) -> pd.DataFra
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
         best = lightning.callbacks.ModelCheckpoint(dirpath=folder, monitor=MONITOR, mode="min", save_weights_only=True)
-        stopping = lightning.callbacks.EarlyStopping(MONITOR, patience=recipe.patience, check_finite=True)
+        stopping = lightning.callbacks.EarlyStopping(
+            MONITOR, patience=recipe.patience, min_delta=recipe.min_delta, check_finite=True
+        )
         trainer = lightning.Trainer(
             accelerator="auto",
             devices=1,

@@ -26,6 +26,7 @@ from heteroscope.errors import DataError
 from heteroscope.evaluation import metrics
 from heteroscope.training.lightning import pytorch_lightning as lightning
 from heteroscope.training.lightning import single_process
+from heteroscope.training.losses import focal_factor
 from heteroscope.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -199,7 +200,8 @@ class HeadStack(lightning.LightningModule):
         inputs = torch.index_select(self.features, 0, rows.flatten(), out=self.inputs[: rows.numel()])
         inputs = inputs.view(*rows.shape, -1)
         weight = self.weight.data[: len(rows)]
-        error = _errors(weight, inputs, self.labels[rows]) * share[..., None, None]
+        gamma = self.spec.gamma if self.spec.loss == "focal" else 0.0
+        error = _errors(weight, inputs, self.labels[rows], gamma) * share[..., None, None]
         gradient = self.gradient[: weight.numel()].view(len(rows), -1, weight.shape[-1])
         torch.bmm(error.flatten(2).transpose(1, 2), inputs, out=gradient)
         self.optimizer.step(self.weight.data, gradient.view(weight.shape))
@@ -329,15 +331,21 @@ def _logits(weight: Tensor, features: Tensor) -> Tensor:
     return functional.pad(logits, (1, 0)) if weight.shape[2] == 1 else logits
 
 
-def _errors(weight: Tensor, features: Tensor, target: Tensor) -> Tensor:
-    """The cross-entropy's derivative by the outputs, probability minus truth: (g, b, m, o).
+def _errors(weight: Tensor, features: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """The loss's derivative by the outputs: (g, b, m, o); of the cross-entropy it is probability minus truth.
 
     Args:
         weight: (g, m, o, d).
         features: (g, b, d).
         target: (g, b, m) int, the true class for each member.
+        gamma: of the focal loss; 0 for cross-entropy.
     """
     outputs = _outputs(weight, features)
     if weight.shape[2] == 1:
-        return outputs.sigmoid_().sub_(target.unsqueeze(-1))
-    return outputs.softmax(dim=-1).sub_(functional.one_hot(target, weight.shape[2]))
+        error = outputs.sigmoid_().sub_(target.unsqueeze(-1))
+    else:
+        error = outputs.softmax(dim=-1).sub_(functional.one_hot(target, weight.shape[2]))
+    if gamma == 0:
+        return error
+    # the largest error is that of the true class: one minus its probability
+    return error * focal_factor(1 - error.abs().amax(dim=-1, keepdim=True), gamma)
