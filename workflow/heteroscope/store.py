@@ -7,6 +7,8 @@ which damage is noticed. Readers raise `StoreError`, which names the file and th
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import re
@@ -28,6 +30,8 @@ from heteroscope.seals import check_h5, check_parquet, seal_h5, write_sealed_par
 
 ENCODING_VERSION = 1
 SIGNIFICANT_DIGITS = 6
+ROOM_TO_CLOSE = 2**16  # bytes, for what HDF5 adds on closing
+KEEP_SIZE = 1  # of fallocate: reserve, and leave the file as long as it is
 
 
 # ------------------------------------------------------------------------------------------- HDF5
@@ -50,35 +54,65 @@ def create_h5(path: Path, encoding: str, attributes: dict[str, Any] | None = Non
                 simple = isinstance(value, str | int | float | bool | np.generic)
                 file.attrs[name] = value if simple else json.dumps(value, sort_keys=True)
             yield file
+        os.truncate(temporary, temporary.stat().st_size)  # what was reserved beyond its end is given back
         seal_h5(temporary)
 
 
 @contextmanager
 def _new_h5(path: Path) -> Iterator[h5py.File]:
-    """A file that can be closed whatever becomes of the disk: where it fails to close one, HDF5 kills the process.
+    """A file that is closed whatever becomes of the disk.
+
+    HDF5 kills the process where it cannot write what it still holds when a file or dataset is closed. So it
+    holds no values, and of its own tables it is asked to write only what there is room for.
 
     Raises:
         OSError: with the system's number, which HDF5 hides in its text.
     """
-    file = h5py.File(path, "w")
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_LATEST)
+    access.set_sieve_buf_size(0)
+    access.set_cache(0, 0, 0, 0.0)
+    file = h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
     try:
         try:
             yield file
-        finally:
-            file.flush()
-    except (OSError, RuntimeError) as error:
-        failure = re.search(r"file write failed.*errno = (\d+)", str(error), re.DOTALL)
-        if failure is None:
-            raise
+        except Exception as error:  # h5py takes what happens for this or that
+            failure = re.search(r"file write failed.*errno = (\d+)", str(error), re.DOTALL)
+            if failure is None:
+                raise
+            raise OSError(int(failure[1]), os.strerror(int(failure[1]))) from error
+        flush_h5(file)
+    except BaseException:
+        _let_close(file)
+        raise
+    finally:
+        with suppress(RuntimeError):  # HDF5 remembers what it could not write before
+            file.close()
+
+
+def flush_h5(file: h5py.File) -> None:
+    """Give the system all that HDF5 holds in memory, if there is room for it: HDF5 does not bear that there is none.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    handle, size = file.id.get_vfd_handle(), file.id.get_filesize() + ROOM_TO_CLOSE
+    libc = ctypes.CDLL(None, use_errno=True)
+    failed = libc.fallocate(handle, KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
+    if failed and ctypes.get_errno() not in (errno.EOPNOTSUPP, errno.ENOSYS):  # some disks cannot tell beforehand
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    file.flush()
+
+
+def _let_close(file: h5py.File) -> None:
+    """Flush what an interrupted block has written; where there is no room, let HDF5 write to memory and close."""
+    try:
+        flush_h5(file)
+    except (OSError, RuntimeError):
         elsewhere = os.memfd_create("what the disk does not take")
         os.dup2(elsewhere, file.id.get_vfd_handle())
         os.close(elsewhere)
-        with suppress(RuntimeError):  # it remembers that it could not flush, and closes
-            file.close()
-        raise OSError(int(failure[1]), os.strerror(int(failure[1]))) from error
-    finally:
-        if file:
-            file.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import urllib.error
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,7 @@ def _tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """A saved mapping; nothing but tensors and plain values is ever unpickled."""
     try:
+        _require_whole(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -190,6 +192,15 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: holds a {type(content).__name__}, expected a mapping of tensors (a state dict)")
     return dict(content)
+
+
+def _require_whole(path: Path) -> None:
+    """Compare the checksums in an archive of torch, which torch itself does not look at."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"damaged: {damaged} does not match its checksum")
 
 
 def _load_into(network: nn.Module, model: str, content: dict[str, Any], path: Path) -> None:

@@ -33,7 +33,7 @@ from heteroscope.data.known_rows import ENCODING, KnownRows, rows_at_once
 from heteroscope.data.tables import LESIONS
 from heteroscope.errors import DataError, StoreError
 from heteroscope.provenance import digest, modules_digest
-from heteroscope.store import create_h5, runs, write_digest, write_strings
+from heteroscope.store import create_h5, flush_h5, runs, write_digest, write_strings
 
 log = logging.getLogger(__name__)
 
@@ -285,14 +285,14 @@ def _fill(
     decode = partial(_ImageFile.decoded, spec=spec, reduced=reduced)
     decoded = map_ahead(decode, files, size=lambda file: file.memory(spec), workers=workers)
     progress = iter(tqdm(decoded, total=len(files), desc="decode", unit="image", mininterval=1))
-    rows.file.flush()
+    flush_h5(rows.file)
     flushed = time.monotonic()
     try:
         for run in runs(missing, most=rows_at_once(rows.shape[1:])):
             numbers = missing[run]
             rows[numbers[0] : numbers[-1] + 1] = np.stack(list(islice(progress, len(numbers))))
             if time.monotonic() - flushed > FLUSHED_EVERY:
-                rows.file.flush()  # what the kernel has outlives the process
+                flush_h5(rows.file)  # what the kernel has outlives the process
                 flushed = time.monotonic()
     except (KeyboardInterrupt, DataError):
         temporary = Path(rows.file.filename)
