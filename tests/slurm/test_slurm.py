@@ -40,6 +40,10 @@ def test_a_study_gives_the_tables_of_the_local_run_byte_for_byte(study: Any, fin
     assert [str(path) for path in tables if (finished / path).read_bytes() != (study.folder / path).read_bytes()] == []
 
 
+def test_one_machine_has_nothing_to_do_after_it(study: Any, planned: Callable, tiny: dict[str, Any]) -> None:
+    assert planned(study.folder, tiny) == {}
+
+
 def test_every_job_but_the_download_of_weights_is_slurms(study: Any) -> None:
     """A profile that Snakemake did not find, or a key that it did not read, would show here."""
     jobs = study.jobs()
