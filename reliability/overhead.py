@@ -110,16 +110,21 @@ def _run(way: Way, config: Path, folder: Path, cluster: Cluster) -> Run:
     command = [*snakemake, *way.options, "--configfile", str(config.resolve())]
     if way.allocated:
         asked = ["--partition=gpu", "--gpus=1", f"--cpus-per-task={CORES}", "--mem=12000", "--time=60"]
-        log = ["--output", str(folder / "head.log"), "--comment=group_study"]
-        command = ["sbatch", "--wait", *asked, *log, "--wrap", shlex.join(command)]
+        named = ["--output", str(folder / "head.log"), "--comment=group_study"]
+        command = ["sbatch", "--wait", *asked, *named, "--wrap", shlex.join(command)]
     earlier = len(cluster.jobs())
     began, clock = time.time(), time.monotonic()
     done = subprocess.run(command, env=dict(cluster.environment), capture_output=True, text=True, check=False)
     seconds = time.monotonic() - clock
+    log = folder / "head.log"
     if done.returncode:
-        raise UserError(f"{way.name}: {config} failed.\n{(done.stdout + done.stderr)[-4000:]}")
+        said = done.stdout + done.stderr + (log.read_text() if log.is_file() else "")
+        raise UserError(f"{way.name}: {config} failed.\n{said[-4000:]}")
+    jobs = cluster.jobs()[earlier:]
+    if way.allocated:  # sbatch notices an end some seconds late
+        seconds = jobs[0].end - began
     working = sum(pd.read_csv(path, sep="\t")["s"].sum() for path in (folder / "results/benchmarks").rglob("*.tsv"))
-    return Run(way, began, seconds, cluster.jobs()[earlier:], working, _tables(folder / "results"))
+    return Run(way, began, seconds, jobs, working, _tables(folder / "results"))
 
 
 def _tables(results: Path) -> dict[str, str]:
