@@ -31,9 +31,11 @@ localrules:
 
 
 onstart:
-    # Snakemake's limit of jobs a second looks at all waiting jobs once more a second for every job that has ended:
-    # with some hundred jobs that alone keeps a core busy
-    workflow.scheduler.job_rate_limiter = None
+    # Snakemake's own limit of jobs a second looks at all waiting jobs once more a second for every job that has ended:
+    # with some hundred jobs that alone keeps a core busy. A limit that the user gave stays.
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
 
 
 rule all:

@@ -47,8 +47,15 @@ class Way:
 
 
 LOCAL = ("--profile", str(ROOT / "config/profiles/local"))
-# a node of this machine has this machine's cores; the profile is otherwise as it is
-SLURM = ("--profile", str(ROOT / "config/profiles/slurm"), "--max-threads", str(CORES))
+# a node of this machine has this machine's cores, and the cluster no accounting database
+SLURM = (
+    "--profile",
+    str(ROOT / "config/profiles/slurm"),
+    "--max-threads",
+    str(CORES),
+    "--slurm-status-command",
+    "squeue",
+)
 WAYS = (
     Way("local", "`config/profiles/local`", LOCAL),
     Way("SLURM, a job each", "`config/profiles/slurm`", SLURM),

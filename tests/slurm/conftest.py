@@ -59,10 +59,12 @@ def submit(cluster: Cluster) -> Iterator[Callable[..., Head]]:
             folder.mkdir(parents=True, exist_ok=True)
             log = folder / f"head-{len(list(folder.glob('head-*.log')))}.log"
             command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
-            # a cluster's users wait longer for the next look at the queue than for its answer
+            # this cluster has no accounting database; users wait longer for the first look at the queue
             options = [
                 "--profile",
                 str(PROFILE),
+                "--slurm-status-command",
+                "squeue",
                 "--slurm-init-seconds-before-status-checks",
                 "1",
                 "--latency-wait",

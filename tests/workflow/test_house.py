@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.cli import get_argument_parser
+from snakemake.scheduling.job_scheduler import JobRateLimiter, JobScheduler
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +28,14 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
         [sys.executable, "-m", "snakefmt.snakefmt", "--check", "Snakefile", "rules"], cwd=ROOT, capture_output=True
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_limit_of_jobs_that_the_snakefile_lifts_is_snakemakes_default() -> None:
+    """Under this name in the scheduler, and not one that a user gave."""
+    arguments = ["--cores", "1"]
+    limit = JobRateLimiter(get_argument_parser(profiles=[]).parse_args(arguments).max_jobs_per_timespan)
+    assert (limit.max_jobs, limit.timespan) == (100, 1)
+    assert "self.job_rate_limiter = " in inspect.getsource(JobScheduler.__init__)
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:

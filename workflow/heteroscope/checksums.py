@@ -13,6 +13,7 @@ from heteroscope.provenance import file_sha256
 
 RESULTS = Path("results")
 CHECKSUMS = RESULTS / "checksums"
+DIGITS = 64  # of a SHA-256 in hex
 UNRECORDED = (
     RESULTS / "cache",  # may be deleted at any time
     RESULTS / "benchmarks",  # of a run, not of its results
@@ -42,9 +43,10 @@ def record_checksum(path: Path, content: Path) -> None:
 
 
 def recorded_checksum(path: Path) -> str | None:
-    """The SHA-256 of a file as it was written, in hex; None where nothing was recorded."""
+    """The SHA-256 of a file as it was written, in hex; None where nothing was recorded, or the record itself is cut."""
     record = checksum_path(path)
-    return record.read_text(encoding="utf-8").split(" ")[0] if record and record.is_file() else None
+    found = record.read_text(encoding="utf-8").split(" ")[0] if record and record.is_file() else ""
+    return found if len(found) == DIGITS else None
 
 
 def recorded_below(folder: Path) -> list[Path]:

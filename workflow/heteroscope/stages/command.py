@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from heteroscope.atomic import REMEDIES
 from heteroscope.errors import UserError
 
 THREAD_VARIABLES = (
@@ -70,10 +71,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except OSError as error:
-        if error.errno in (28, 30, 13):  # full disk, read-only, not permitted: nothing half-written stays behind
-            print(
-                f"error: {error.filename or 'output'}: {error.strerror}; mend it and run the workflow again",
-                file=sys.stderr,
-            )
+        if error.errno in REMEDIES:
+            where, remedy = error.filename or "output", REMEDIES[error.errno]
+            print(f"error: {where}: {error.strerror}; {remedy} and run the workflow again", file=sys.stderr)
             raise SystemExit(1) from None
         raise
