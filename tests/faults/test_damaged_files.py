@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,21 +157,25 @@ READERS = {
 
 
 @pytest.mark.parametrize(("name", "stage"), [(name, stage) for name, stages in READERS.items() for stage in stages])
-def test_every_stage_names_a_damaged_input_and_writes_nothing(
+def test_every_stage_names_a_damaged_input_and_changes_nothing(
     name: str, stage: str, jobs: dict, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     path = Path(name)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 16
+    # in HDF5 a byte that no chunk holds: chunks are looked at by those who read their rows
+    data[1000 if path.suffix == ".h5" else len(data) // 2] ^= 16
     path.unlink()
     path.write_bytes(data)
     if stage in ("engine", "embed"):  # what they hold already would be kept
-        shutil.rmtree("results/embed/toy/small-cnn/embeddings.h5", ignore_errors=True)
         Path("results/embed/toy/small-cnn/embeddings.h5").unlink()
-        if stage == "engine":
-            Path("results/embed/toy/small-cnn/engine.json").unlink()
-    before = {found: found.stat().st_mtime_ns for found in Path("results").rglob("*") if found.is_file()}
+    if stage == "engine":
+        Path("results/embed/toy/small-cnn/engine.json").unlink()
+    before = contents()
     message = jobs[stage].fails(monkeypatch, capsys)
     assert name in message
     assert "again" in message
-    assert {found: found.stat().st_mtime_ns for found in Path("results").rglob("*") if found.is_file()} == before
+    assert contents() == before
+
+
+def contents() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
