@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +15,12 @@ from heteroscope.checksums import record_checksum
 from heteroscope.errors import StoreError
 
 RANDOM_LETTERS = 8  # of a name that mkstemp makes
+ABANDONED = 3600  # seconds without a write, after which its writer is taken for dead
+UMASK = os.umask(0)  # it can only be read by setting it
+os.umask(UMASK)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys(NO_ROOM, "make room"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
     errno.EIO: "check the disk",
 }
@@ -36,11 +41,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _sync(temporary)
-            temporary.chmod(0o644)
+            temporary.chmod(0o666 & ~UMASK)
             record_checksum(path, temporary)
             temporary.replace(path)
-            for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * RANDOM_LETTERS}.part"):
-                left.unlink(missing_ok=True)  # by a job that was killed while it wrote
+            _sweep(path)
         finally:
             with suppress(OSError):  # what went wrong before is what the user must know
                 temporary.unlink(missing_ok=True)
@@ -62,6 +66,14 @@ def writing(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path}: cannot be written ({os.strerror(error.errno)}); {remedy} and run the workflow again"
         ) from error
+
+
+def _sweep(path: Path) -> None:
+    """Delete what jobs that were killed while they wrote `path` have left, but not what another may be writing."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * RANDOM_LETTERS}.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
 
 
 def _sync(path: Path) -> None:

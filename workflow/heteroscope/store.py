@@ -8,7 +8,6 @@ which damage is noticed. Readers raise `StoreError`, which names the file and th
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import re
@@ -23,7 +22,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from heteroscope.atomic import atomic_path
+from heteroscope.atomic import NO_ROOM, atomic_path
 from heteroscope.errors import StoreError
 from heteroscope.provenance import rows_digest
 from heteroscope.seals import check_h5, check_parquet, seal_h5, write_sealed_parquet
@@ -100,7 +99,7 @@ def flush_h5(file: h5py.File) -> None:
     handle, size = file.id.get_vfd_handle(), file.id.get_filesize() + ROOM_TO_CLOSE
     libc = ctypes.CDLL(None, use_errno=True)
     failed = libc.fallocate(handle, KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
-    if failed and ctypes.get_errno() not in (errno.EOPNOTSUPP, errno.ENOSYS):  # some disks cannot tell beforehand
+    if failed and ctypes.get_errno() in NO_ROOM:  # other failures: some disks cannot tell beforehand
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     file.flush()
 
@@ -142,7 +141,17 @@ def open_h5(path: Path, encoding: str, *, unfinished: bool = False) -> Iterator[
                 )
             yield file
     except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+        if not (isinstance(error, UnicodeDecodeError) or _is_of_hdf5(error)):
+            raise  # what the block does besides reading, such as training, has troubles of its own
         raise StoreError(f"{path}: damaged or incomplete HDF5 file ({error}); {remedy}") from error
+
+
+def _is_of_hdf5(error: BaseException) -> bool:
+    """Whether h5py raised an error, not the code that uses it."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("h5py")
 
 
 def write_strings(file: h5py.File, name: str, values: Sequence[str]) -> None:

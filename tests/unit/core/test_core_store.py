@@ -96,6 +96,17 @@ def test_what_is_written_is_read(tmp_path: Path, features: np.ndarray) -> None:
         found.rows(["a"], [1])
 
 
+def test_troubles_of_what_is_done_with_a_file_are_not_its_own(tmp_path: Path) -> None:
+    """Training reads pixels as it goes: a GPU without memory is no damaged file."""
+    with store.create_h5(tmp_path / "s.h5", "x") as file:
+        store.write_strings(file, "names", ["a"])
+    for trouble in (RuntimeError("out of memory"), OSError(28, "No space left on device"), KeyError("column")):
+        with pytest.raises(type(trouble)), store.open_h5(tmp_path / "s.h5", "x"):
+            raise trouble
+    with pytest.raises(StoreError, match="damaged"), store.open_h5(tmp_path / "s.h5", "x") as file:
+        _ = file["another"][:]
+
+
 @pytest.mark.parametrize("names", [[], [""], ["a", "long name", ""]])
 def test_strings(tmp_path: Path, names: list[str]) -> None:
     with store.create_h5(tmp_path / "s.h5", "x") as file:
