@@ -83,7 +83,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for found in [
         verdict("mine", warnings=[], weights="IMAGENET1K_V1"),
         verdict("base"),
-        verdict("base-factor", published_comparison=undefined, test=None),
+        verdict("base-factor", published_comparison=undefined, verdict="not assessable", test={"p": 0.01}),
     ]:
         store.write_json(found, summary.verdict_file(found["study"]))
         write_metrics(found["study"], **ACCURACY)
@@ -131,7 +131,7 @@ def test_a_row_of_a_factor() -> None:
     expected = "45 20 7 9 | 0.750 (0.700 to 0.810) | 2 0.00012 0.040 0.500 | 1, 3 | undecided | 0.300"
     assert " ".join(cells(page, "title of base")[1:]) == expected.replace(" | ", " ")
     undefined = cells(page, "title of base-factor")
-    assert undefined[6:] == ["1", "–", "–", "–", "none", "undecided", "–"]
+    assert undefined[6:] == ["1", "–", "–", "–", "none", "not assessable", "–"]
     assert "### other\n\nNot run." in page
     write_metrics("base", **ACCURACY | {"low": None, "high": None})
     assert cells(written(), "title of base")[5] == "0.750 (– to –)"

@@ -30,7 +30,7 @@ FACTORS_CAPTION = (
     " clusters' sizes, and of their class counts. “By eye” names the clusters that the published reading calls:"
     " one model lies more than two standard deviations of five random sets of its size from their mean. The"
     " verdict and its p rest on redrawn labels. A dash: not defined, because fewer than two clusters have enough"
-    " images of every class."
+    " images of every class; or a p of a study that cannot tell."
 )
 
 
@@ -184,7 +184,8 @@ def factor_row(finished: Finished) -> dict[str, Any]:
         "p class counts": published["p_balanced"],
         "by eye": None if called is None else ", ".join(map(str, called)) or "none",
         "verdict": found["verdict"],
-        "p": test.get("p"),
+        # a p that cannot answer is in verdict.json, and shown nowhere
+        "p": None if found["verdict"] == "not assessable" else test.get("p"),
     }
 
 
