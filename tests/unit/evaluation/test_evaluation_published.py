@@ -87,6 +87,10 @@ def test_the_rank_correlation_of_distances_and_its_p_by_brute_force(six: Analysi
     assert found["distance_rho_accuracy"] == pytest.approx(rhos[0])
     assert values[0] != values[1]
     assert found["distance_p"] == pytest.approx(max(values))
+    above = round(40 * max(values)) - 1
+    np.testing.assert_allclose(
+        found["distance_p_interval_95"], (beta.ppf(0.025, above, 40 - above), beta.ppf(0.975, above + 1, 39 - above))
+    )
 
 
 def test_few_compared_clusters_have_no_p_of_their_distances(six: Analysis) -> None:

@@ -215,7 +215,7 @@ def _omnibus(analysis: Analysis, arm: str, metric: str, eligible: np.ndarray, co
     return compared_omnibus(values, sizes, eligible & (counts.min(axis=2) >= controls.min_class))
 
 
-def _distance_test(analysis: Analysis) -> dict[str, float]:
+def _distance_test(analysis: Analysis) -> dict[str, Any]:
     """ρ of the accuracies of the clusters' own heads, and how often redrawn labels give one as large.
 
     One-sided: clusters that lie further apart would have heads that differ more. The p is the larger one of the linear
@@ -223,17 +223,16 @@ def _distance_test(analysis: Analysis) -> dict[str, float]:
     take few orders, and any of them comes by chance.
     """
     if analysis.labels is None or analysis.labels.linear.eligible[0].sum() < FEWEST_FOR_RHO:
-        return {"distance_rho_accuracy": float("nan"), "distance_p": float("nan")}
+        return {"distance_rho_accuracy": float("nan")} | _with_interval("distance_p", float("nan"), np.empty(0))
     pairs = _pairs(analysis)
     rhos = [
         np.array([_distance_correlation(pairs, *one) for one in zip(runs.own_accuracy, compared, strict=True)])
         for runs in _runs_by_rule(analysis.labels)
         for compared in [runs.eligible]
     ]
-    return {
-        "distance_rho_accuracy": float(rhos[0][0]),
-        "distance_p": float(np.max([permutation_p(rho[0], rho[1:]) for rho in rhos])),
-    }
+    tests = [_with_interval("distance_p", rho[0], rho[1:]) for rho in rhos]
+    larger = max(tests, key=lambda test: np.nan_to_num(test["distance_p"], nan=np.inf))
+    return {"distance_rho_accuracy": float(rhos[0][0])} | larger
 
 
 def _pairs(analysis: Analysis) -> pd.DataFrame:
