@@ -91,6 +91,7 @@ class Study:
             predictions=folder / "predictions.parquet",
             metrics=folder / "metrics.json",
             history=folder / "history.csv",
+            times=folder / "times.json",
         )
         for cluster in range(self.config.clusterings["kmeans-4"].k):
             stage(
