@@ -84,14 +84,15 @@ def test_every_result_of_a_run_is_compared_and_stands(folder: Path) -> None:
 
 
 def test_edits_that_snakemake_does_not_see_are_named(planned: Callable, folder: Path, tiny: dict[str, Any]) -> None:
-    """All keep the file's size and time."""
+    """All keep the file's time, and all but one its size."""
     for name, edit in EDITS.items():
         path = folder / "results" / name
         before, content = path.stat(), path.read_bytes()
         edit(path)
         assert path.read_bytes() != content
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert path.stat().st_size == before.st_size
+        # h5py cuts off what stands behind the end of the file that it knows
+        assert path.stat().st_size == before.st_size or edit is change_a_feature
     assert planned(folder, tiny) == {}
     status, output = check(folder)
     assert status == 1
