@@ -27,11 +27,11 @@ from tqdm import tqdm
 
 from benchmarks.machine import ROOT, commit
 from heteroscope.atomic import atomic_path
+from reliability.workflow import copy_workflow
 
 RESULTS = ROOT / "results/reliability/kills"
 PAGE = ROOT / "docs/reliability/faults.md"
 CONFIG = Path(__file__).with_suffix(".yaml")
-WORKFLOW = ("Snakefile", "rules", "config", "envs", "profiles", "workflow")
 NOT_COMPARED = {"logs", "benchmarks", "checksums", "cache"}  # of a run, not of its results
 COUNTS = {"computed", "reused", "computed_by"}  # attributes that tell how rows came, not what they are
 OF_A_SCAN = ".listing-cache.tsv"
@@ -266,13 +266,7 @@ def _finished_study(folder: Path) -> Study:
     """The study, run with a copy of the workflow, so that no edit disturbs the kills."""
     study = Study(folder / "undisturbed", folder / CONFIG.name, folder / "workflow")
     if not study.config.is_file():  # the last to be written
-        for name in WORKFLOW:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, study.workflow / name, dirs_exist_ok=True)
-            elif source.is_file():
-                study.workflow.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, study.workflow)
+        copy_workflow(study.workflow)
         shutil.copy(CONFIG, study.config)
     study.folder.mkdir(exist_ok=True)
     status, output = study.run(study.folder)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 import subprocess
 import sys
@@ -23,10 +22,10 @@ from heteroscope.atomic import atomic_path
 from heteroscope.errors import UserError
 from heteroscope.summary import markdown
 from reliability.cluster import Cluster, Job, missing, overlapping, private_cluster
+from reliability.workflow import tables
 
 CORES = cores()
 PAGE = ROOT / "docs/reliability/overhead.md"
-TABLES = {".csv", ".json", ".md", ".tex"}
 ANALYSIS = ["train", "curve", "cluster", "stability", "redraw", "retrain", "labels", "gaussian", "compare", "report"]
 
 
@@ -131,13 +130,7 @@ def _run(way: Way, config: Path, folder: Path, cluster: Cluster) -> Run:
     if way.allocated:  # sbatch notices an end some seconds late
         seconds = jobs[0].end - began
     working = sum(pd.read_csv(path, sep="\t")["s"].sum() for path in (folder / "results/benchmarks").rglob("*.tsv"))
-    return Run(way, began, seconds, jobs, working, _tables(folder / "results"))
-
-
-def _tables(results: Path) -> dict[str, str]:
-    found = sorted(path for path in results.rglob("*") if path.suffix in TABLES and path.is_file())
-    own = [path for path in found if path.relative_to(results).parts[0] not in {"benchmarks", "logs"}]
-    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in own}
+    return Run(way, began, seconds, jobs, working, tables(folder / "results"))
 
 
 def _check(first: Run, run: Run) -> None:

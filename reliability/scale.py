@@ -26,10 +26,10 @@ from benchmarks.machine import ROOT, commit, facts
 from heteroscope.atomic import atomic_path
 from reliability import manifest
 from reliability.cost import Cost, cost_of
+from reliability.workflow import copy_workflow
 
 RESULTS = ROOT / "results/reliability/scale"
 PAGE = ROOT / "docs/reliability/scale.md"
-WORKFLOW = ("Snakefile", "rules", "config", "envs", "profiles", "workflow")
 SHARES = {"1/16": (5, 1), "1/8": (10, 1), "1/4": (10, 2), "1/2": (10, 4), "1": (10, 8)}
 """Share of the whole study: its datasets and backbones. Clusterings, clusters and splits are always all."""
 CLUSTERINGS, CLUSTERS, SPLITS = 5, 8, 2
@@ -129,10 +129,7 @@ def plan(share: str) -> list[Cost]:
     folder, workflow = RESULTS / "study", RESULTS / "workflow"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(workflow, ignore_errors=True)
-    for name in WORKFLOW:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        workflow.mkdir(exist_ok=True)
-        copy(ROOT / name, workflow / name)
+    copy_workflow(workflow)
     datasets, backbones = SHARES[share]
     _make_images(folder / "raw", datasets)
     (folder / "study.yaml").write_text(yaml.safe_dump(study(datasets, backbones), sort_keys=False), encoding="utf-8")

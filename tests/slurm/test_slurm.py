@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from reliability.cluster import Cluster, overlapping
+from reliability.workflow import tables
 
 ROOT = Path(__file__).parents[2]
 GPU_RULES = {"engine", "embed"}
@@ -31,13 +32,9 @@ def study(
 
 
 def test_a_study_gives_the_tables_of_the_local_run_byte_for_byte(study: Any, finished: Path) -> None:
-    tables = sorted(
-        path.relative_to(finished)
-        for path in (finished / "results").rglob("*")
-        if path.suffix in {".csv", ".json", ".md", ".tex"} and "benchmarks" not in path.parts
-    )
-    assert len(tables) >= 15
-    assert [str(path) for path in tables if (finished / path).read_bytes() != (study.folder / path).read_bytes()] == []
+    local = tables(finished / "results")
+    assert len(local) >= 15
+    assert tables(study.folder / "results") == local
 
 
 def test_one_machine_has_nothing_to_do_after_it(study: Any, planned: Callable, tiny: dict[str, Any]) -> None:

@@ -39,8 +39,14 @@ def macro_scores(
         group: (n,) patients.
         class_names: in the order of labels.
     """
+    return _macro(score_table(probability, label, group, class_names), probability, label, group, class_names)
+
+
+def _macro(
+    scores: pd.DataFrame, probability: np.ndarray, label: np.ndarray, group: np.ndarray, class_names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """`macro_scores`, of which all but the last are in the table of scores."""
     called = np.eye(len(class_names))[probability.argmax(axis=2)]
-    scores = score_table(probability, label, group, class_names)
     rows = _of_average(scores, "overall", "accuracy") | _of_average(scores, "macro", *MACRO)
     return rows | {HARD_LABELS: _of_average(score_table(called, label, group, class_names), "macro", "auc")["auc"]}
 
@@ -56,9 +62,10 @@ def summary(samples: Samples, trained: Trained) -> dict[str, Any]:
     """What `metrics.json` of a hybrid holds: metrics, the chosen classifier, and what it stands on."""
     test = samples.rows("test")
     rows = (trained.probability, samples.label[test], samples.group[test], samples.class_names)
+    scores = score_table(*rows)
     return {
-        "metrics": study_scores(score_table(*rows)),
-        "macro": macro_scores(*rows),
+        "metrics": study_scores(scores),
+        "macro": _macro(scores, *rows),
         "intervals": INTERVALS,
         "classifier": trained.spec.model_dump(mode="json", exclude={"tuning"}),
         "tuned": [asdict(candidate) for candidate in trained.candidates],

@@ -47,6 +47,13 @@ def add_arm_arguments(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--controls", required=True, help="JSON of a `controls` entry")
 
 
+def add_classifier_outputs(arguments: argparse.ArgumentParser) -> None:
+    """The flags of what every classifier on embeddings leaves behind (`layout.CLASSIFIER_FILES`)."""
+    arguments.add_argument("--predictions", type=Path, required=True, help="output: a row a seed and test image")
+    arguments.add_argument("--metrics", type=Path, required=True, help="output: metrics, and what they stand on")
+    arguments.add_argument("--times", type=Path, required=True, help="output: seconds, which no run repeats")
+
+
 def json_argument(text: str) -> Any:
     """What a JSON argument holds; `-` stands for standard input, since Linux takes no argument above 128 KiB."""
     return json.loads(sys.stdin.read() if text == "-" else text)

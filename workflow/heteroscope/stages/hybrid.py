@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heteroscope.config import Augmentation, Hybrid, parse
-from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
+from heteroscope.stages.command import add_classifier_outputs, add_sample_arguments, fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -16,10 +16,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--spec", required=True, help="JSON of a `hybrids` entry")
     arguments.add_argument("--pixels", type=Path, nargs="*", default=[], help="pixels.h5, for handcrafted features")
     arguments.add_argument("--augmentation", default="null", help="JSON of what made the views; null for none")
-    arguments.add_argument("--predictions", type=Path, required=True, help="output: a row a seed and test image")
-    arguments.add_argument("--metrics", type=Path, required=True, help="output: metrics, and the chosen classifier")
+    add_classifier_outputs(arguments)
     arguments.add_argument("--confusion", type=Path, required=True, help="output: figure of the confusions")
-    arguments.add_argument("--times", type=Path, required=True, help="output: seconds, which no run repeats")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heteroscope import config
-from heteroscope.stages.command import add_sample_arguments, fix_threads, parser, run
+from heteroscope.stages.command import add_classifier_outputs, add_sample_arguments, fix_threads, parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -14,10 +14,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
     add_sample_arguments(arguments)
     arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
-    arguments.add_argument("--predictions", type=Path, required=True, help="output: a row a seed and test image")
-    arguments.add_argument("--metrics", type=Path, required=True, help="output: mean and spread over seeds")
+    add_classifier_outputs(arguments)
     arguments.add_argument("--history", type=Path, required=True, help="output: the monitored value by epoch")
-    arguments.add_argument("--times", type=Path, required=True, help="output: seconds, which no run repeats")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
