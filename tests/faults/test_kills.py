@@ -104,8 +104,7 @@ def test_a_second_run_on_the_same_results_is_refused_and_the_first_goes_on(
     assert differences(study.folder, copy) == []
 
 
-@pytest.mark.skipif(not PAGE.is_file(), reason="`make faults` has not been run")
 def test_the_committed_page_holds_fifty_kills_without_a_problem() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
-    assert len(rows) >= 50
+    assert len([row for row in rows if "after its end" not in row]) >= 50
     assert all(row.rstrip(" |").endswith("as undisturbed") for row in rows)

@@ -7,10 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import yaml
 from snakemake.cli import get_argument_parser
 from snakemake.scheduling.job_scheduler import JobRateLimiter, JobScheduler
@@ -30,12 +33,18 @@ def test_the_layout_of_rules_is_snakefmts() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_the_limit_of_jobs_that_the_snakefile_lifts_is_snakemakes_default() -> None:
-    """Under this name in the scheduler, and not one that a user gave."""
-    arguments = ["--cores", "1"]
-    limit = JobRateLimiter(get_argument_parser(profiles=[]).parse_args(arguments).max_jobs_per_timespan)
-    assert (limit.max_jobs, limit.timespan) == (100, 1)
-    assert "self.job_rate_limiter = " in inspect.getsource(JobScheduler.__init__)
+@pytest.mark.parametrize(("options", "lifted"), [([], True), (["--max-jobs-per-timespan", "7/1s"], False)])
+def test_the_snakefile_lifts_snakemakes_own_limit_of_jobs_and_no_users(options: list[str], lifted: bool) -> None:
+    limit = JobRateLimiter(
+        get_argument_parser(profiles=[]).parse_args(["--cores", "1", *options]).max_jobs_per_timespan
+    )
+    workflow = SimpleNamespace(scheduler=SimpleNamespace(job_rate_limiter=limit))
+    at_start = re.search(r"^onstart:\n((?: .*\n)+)", (ROOT / "Snakefile").read_text(), re.M)
+    assert at_start is not None
+    exec(textwrap.dedent(at_start[1]), {"workflow": workflow})
+    assert workflow.scheduler.job_rate_limiter is (None if lifted else limit)
+    # the name under which the scheduler looks for it
+    assert "if self.job_rate_limiter is None" in inspect.getsource(JobScheduler.job_selector)
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
