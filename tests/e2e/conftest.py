@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_folder import on_the_folder, write_source
+
+from tests.e2e.raw_folder import on_the_folder, write_source
 
 
 @pytest.fixture(scope="session")

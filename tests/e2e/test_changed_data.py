@@ -11,9 +11,9 @@ from typing import Any
 import h5py
 import pandas as pd
 import pytest
-from raw_folder import IMAGES, add, on_the_folder, relabel, remove, replace
 
 from heteroscope.data.shards import shard_of
+from tests.e2e.raw_folder import IMAGES, add, on_the_folder, relabel, remove, replace
 
 EMBEDDING = {"engine": 1, "embed": 1}
 INCREMENT = {"dataset": 1, "pixels": 1} | EMBEDDING

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from test_staleness import TABLE
+from tests.e2e.test_staleness import TABLE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")

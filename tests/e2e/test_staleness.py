@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import raw_folder
 import yaml
+
+from tests.e2e import raw_folder
 
 ROOT = Path(__file__).parents[2]
 PIXELS = "dataset/toy/square-32/pixels.h5"

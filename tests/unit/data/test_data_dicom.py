@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from dicoms import PATIENT, dataset, save, save_lossless_jpeg
 from PIL import Image
 from pydicom import Dataset, dcmwrite
 from pydicom.pixels import compress
@@ -20,6 +19,7 @@ from heteroscope.data import dicom as module
 from heteroscope.data.decoding import ImageError, read_image, read_pixels, verify_image
 from heteroscope.data.listing import update_listing
 from heteroscope.store import open_h5, read_table
+from tests.unit.data.dicoms import PATIENT, dataset, save, save_lossless_jpeg
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 

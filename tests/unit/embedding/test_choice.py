@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sums import RECIPE
 
 from heteroscope.backbones.weights import describe, initial_weights, read_weights, write_weights
 from heteroscope.config import Backbone
@@ -25,6 +24,7 @@ from heteroscope.errors import ConfigError, StoreError
 from heteroscope.stages import embed as embed_stage
 from heteroscope.stages import engine as engine_stage
 from heteroscope.store import create_h5, read_embeddings, write_strings
+from tests.unit.embedding.sums import RECIPE
 
 SIZE = 32
 BOTH: frozenset[str] = frozenset({"openvino", "torch"})

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sums import RECIPE, SIZE, Sums, planted
 
 from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
 from heteroscope.backbones.weights import initial_weights, read_weights, write_weights
@@ -37,6 +36,7 @@ from heteroscope.embedding.recipe import EngineName
 from heteroscope.embedding.torch_engine import TorchEngine
 from heteroscope.errors import StoreError
 from heteroscope.store import create_h5, digest_path, open_h5, read_embeddings, write_strings
+from tests.unit.embedding.sums import RECIPE, SIZE, Sums, planted
 
 SHIFTED = Augmentation(copies=2, shift=0.3, flip=True, seed=4)
 
@@ -353,7 +353,7 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from heteroscope.embedding import embed, keys
-from sums import RECIPE, Sums
+from tests.unit.embedding.sums import RECIPE, Sums
 
 class Slow(Sums):
     def stream(self, batches):

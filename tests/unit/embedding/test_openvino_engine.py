@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sums import RECIPE
 
 from heteroscope.backbones.pooling import FeatureExtractor
 from heteroscope.backbones.registry import build_backbone
 from heteroscope.embedding.choice import cpu_has_bfloat16
 from heteroscope.embedding.openvino_engine import OpenVinoEngine, UnfitNetworkError, converted, network_path
 from heteroscope.embedding.recipe import Precision, Recipe
+from tests.unit.embedding.sums import RECIPE
 
 NETWORKS = [
     ("small-cnn", "avg", None, 32, 3),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import make_samples, with_views
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.controls import make_blocks, random_partition
 from heteroscope.training import arms
 from heteroscope.training.heads import Group, train_heads
+from tests.unit.training.worlds import make_samples, with_views
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
 COLUMNS = ("features", "image_id", "view", "part", "label", "group")

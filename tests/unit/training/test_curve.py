@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
-from worlds import make_samples, with_views
 
 from heteroscope.config import Head
 from heteroscope.embedding.samples import Samples
@@ -19,6 +18,7 @@ from heteroscope.evaluation.metrics import METRICS
 from heteroscope.training import arms
 from heteroscope.training.curve import REPEATS, SHARES, SMALLEST, nested_subsets, patient_places, training_curve
 from heteroscope.training.heads import Group, train_heads
+from tests.unit.training.worlds import make_samples, with_views
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=4, patience=3, monitor="loss", seeds=2)
 

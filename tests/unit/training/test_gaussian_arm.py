@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
-from worlds import make_samples, with_views
 
 from heteroscope.clustering.partition import partition_samples
 from heteroscope.config import Clustering, Controls, Head, Reduction
@@ -19,6 +18,7 @@ from heteroscope.evaluation.statistics import permutation_p
 from heteroscope.training import gaussian_arm
 from heteroscope.training.gaussian_arm import draw_images, fit_cloud, reduced_images, retrain_on_gaussian
 from heteroscope.training.heads import Group, train_heads
+from tests.unit.training.worlds import make_samples, with_views
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
 CONTROLS = Controls(repeats=3, min_class=3, min_test=5, seed=11)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
-from worlds import make_samples, run_labels, with_views
 
 from heteroscope.config import Controls, Head
 from heteroscope.evaluation import redraw
@@ -16,6 +15,7 @@ from heteroscope.evaluation.statistics import permutation_p
 from heteroscope.evaluation.verdict import power_table
 from heteroscope.training import arms
 from heteroscope.training.heads import Group, train_heads
+from tests.unit.training.worlds import make_samples, run_labels, with_views
 
 HEAD = Head(learning_rate=0.05, batch_size=16, epochs=6, patience=3, monitor="loss", seeds=2)
 CONTROLS = Controls(repeats=4, draws=3, power=0, min_class=3, min_test=5, seed=11)

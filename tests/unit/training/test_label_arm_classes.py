@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import make_samples, run_labels
 
 from heteroscope.config import Controls, Head
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.runs import gains
 from heteroscope.evaluation.statistics import permutation_p
+from tests.unit.training.worlds import make_samples, run_labels
 
 CLASSES = 4
 HEAD = Head(epochs=15, patience=15, batch_size=32, learning_rate=0.01, seeds=1, monitor="loss")
