@@ -372,7 +372,7 @@ RECORD = 32 + 5 * 4 + 4  # bytes of a key, its features and their checksum
 def kill_after_two_batches(study: Study) -> Path:
     """Embed in a process of its own and kill it; returns its journal."""
     before = set(leftovers(study.folder))
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(study.pixels), str(study.output)]
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parents[3]), str(study.pixels), str(study.output)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "two batches are done\n"

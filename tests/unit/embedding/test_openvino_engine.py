@@ -136,9 +136,9 @@ def test_signals_are_handled_after_engines_have_ended_in_any_order(tmp_path: Pat
     """OpenVINO's CPU plugin sets the stack on which signals are handled."""
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from pathlib import Path
-import test_openvino_engine as t
+from tests.unit.embedding import test_openvino_engine as t
 first, second = (t.engine(Path({str(tmp_path)!r})) for _ in range(2))
 del first
 del second
@@ -229,10 +229,10 @@ import logging, socket, sys
 tried = []
 socket.socket.connect = lambda self, address: tried.append(address)
 socket.getaddrinfo = lambda *a, **k: tried.append(a)
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from pathlib import Path
 logging.basicConfig(level=logging.INFO, format="%(message)s")
-import test_openvino_engine as t
+from tests.unit.embedding import test_openvino_engine as t
 print(t.embed(t.engine(Path({str(tmp_path / "cache")!r})), t.images(5)).shape, tried)
 assert [name for name in sys.modules if name.startswith("openvino_telemetry.")] == []
 """
