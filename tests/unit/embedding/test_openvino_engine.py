@@ -217,9 +217,11 @@ def test_a_network_that_cannot_be_converted_is_named_with_the_remedy(tmp_path: P
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return torch.linalg.eigvals(pixels.float()).real.flatten(1)
 
+    before = (logging.getLogger().level, [*logging.getLogger().filters])
     with pytest.raises(UnfitNetworkError, match=r"openvino cannot run this network.*set `engine: torch`"):
         converted(SMALL, Unknown, cache=tmp_path)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+    assert (logging.getLogger().level, logging.getLogger().filters) == before  # warnings are still heard
 
 
 def test_nothing_is_reported_over_the_network(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,11 +177,24 @@ def _convert(extractor: FeatureExtractor, shape: tuple[int, int, int, int]) -> A
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # of tracing: shapes become constants, which is wanted here
             trace = torch.jit.trace(extractor.eval(), pixels, check_trace=False)  # type: ignore[no-untyped-call]
-        network = openvino.convert_model(trace, example_input=pixels)
+        with _logging_kept():
+            network = openvino.convert_model(trace, example_input=pixels)
         network.reshape(list(shape))
     except Exception as error:  # torch and OpenVINO raise many kinds
         raise _unfit(error) from None
     return network
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Leave the root logger as it was: OpenVINO silences warnings while it converts, and for good where it fails."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, [*root.filters], [*root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
 
 
 def _unfit(error: Exception) -> UnfitNetworkError:
