@@ -10,6 +10,7 @@ rule cluster:
     output:
         assignments="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/assignments.parquet",
         distances="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/distances.csv",
+        projections="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/projections.parquet",
         quality="results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/quality.json",
         centroid_distances=report(
             "results/cluster/{dataset}/{backbone}/{split}/{augmentation}/{clustering}/centroid-distances.png",
@@ -85,7 +86,8 @@ rule cluster:
         "python -m heteroscope.stages.cluster {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --images {input.images:q} --pixels {input.pixels:q} --spec {params.spec:q}"
-        " --assignments {output.assignments:q} --distances {output.distances:q} --quality {output.quality:q}"
+        " --assignments {output.assignments:q} --distances {output.distances:q}"
+        " --projections {output.projections:q} --quality {output.quality:q}"
         " --figures {params.figures:q}"
         " 2>&1 | tee {log:q}"
 

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from heteroscope.clustering import projections
 from heteroscope.clustering.partition import partition_samples
+from heteroscope.clustering.projections import pca_projection
 from heteroscope.config import Clustering
 from heteroscope.embedding.samples import Samples
 from heteroscope.figures import partition as figures
@@ -44,11 +46,11 @@ def test_figures_of_many_rows_show_a_sample_and_say_so(monkeypatch: pytest.Monke
     found = partition_samples(samples, Clustering(k=2))
     panels = [Panel("row", np.arange(90.0)), Panel("unknown", np.full(90, np.nan))]
 
-    whole = figures._pca_figure(samples, found, panels[:1], 3)
-    assert whole.get_suptitle() == "Principal components, fitted on 60 training rows"
-    monkeypatch.setattr(figures, "SCATTER_ROWS", 30)
+    whole = figures._pca_figure(samples, found, panels[:1], pca_projection(found, 3))
+    assert whole.get_suptitle() == "Principal components, fitted on 60 training rows; all 90 rows"
+    monkeypatch.setattr(projections, "PCA_ROWS", 30)
     monkeypatch.setattr(figures, "DENDROGRAM_ROWS", 20)
-    some = figures._pca_figure(samples, found, panels, 3)
+    some = figures._pca_figure(samples, found, panels, pca_projection(found, 3))
     assert some.get_suptitle().endswith("; 30 of 90 rows drawn at random")
     rows = np.sort(np.random.default_rng(3).choice(90, 30, replace=False))
     [axis] = [axis for axis in some.axes if axis.get_title(loc="left")]

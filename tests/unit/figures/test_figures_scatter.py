@@ -10,7 +10,6 @@ from heteroscope.figures.scatter import (
     cluster_panel,
     label_panel,
     scatter_figure,
-    umap_layout,
 )
 from heteroscope.figures.style import MISSING, colors
 
@@ -77,14 +76,3 @@ def test_every_point_is_drawn_in_its_colour_and_marker():
         else:
             assert faces[2] == to_rgba(MISSING)
             assert len({faces[row] for row in (0, 1, 3, 4, 5)}) == 5
-
-
-def test_umap_repeats_and_keeps_blobs_apart():
-    generator = np.random.default_rng(0)
-    blob = np.repeat([0, 1], 30)
-    points = (generator.normal(size=(60, 5)) + 30 * blob[:, None]).astype(np.float32)
-    first, second = (umap_layout(points, seed=3) for _ in range(2))
-    assert first.tobytes() == second.tobytes()
-    gap = np.linalg.norm(first[:, None] - first, axis=2)
-    same = blob[:, None] == blob
-    assert gap[~same].min() > np.median(gap[same])

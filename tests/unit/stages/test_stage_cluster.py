@@ -43,7 +43,7 @@ def study(tmp_path_factory):
 
 def run(study, target, **spec):
     outputs = {name.split(".")[0]: target / name for name in
-               ("assignments.parquet", "distances.csv", "quality.json")}  # fmt: skip
+               ("assignments.parquet", "distances.csv", "projections.parquet", "quality.json")}  # fmt: skip
     inputs = {name.split(".")[0]: study / name for name in
               ("embeddings.h5", "views.h5", "split.parquet", "images.parquet", "pixels.h5")}  # fmt: skip
     flags = [text for name, path in {**inputs, **outputs}.items() for text in (f"--{name}", str(path))]
@@ -54,7 +54,7 @@ def test_two_runs_write_the_same_bytes_of_every_file(study, tmp_path):
     spec = {"method": "kmeans", "k": 2, "reduce": {"method": "pca", "components": 3}}
     for name in ("one", "two"):
         run(study, tmp_path / name, **spec)
-    tables = ["assignments.parquet", "distances.csv", "quality.json"]
+    tables = ["assignments.parquet", "distances.csv", "projections.parquet", "quality.json"]
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted([*FIGURES, *tables])
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name

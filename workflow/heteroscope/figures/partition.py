@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from heteroscope.clustering.partition import Partition, nearest_images
+from heteroscope.clustering.projections import Projection
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.attributes import restates_group
@@ -22,14 +23,10 @@ from heteroscope.figures.scatter import (
     cluster_panel,
     label_panel,
     scatter_figure,
-    umap_layout,
 )
 
 ATTRIBUTE_PREFIX = "attr_"
-# the most rows of a figure; above it as many are drawn at random, and the figure says so
-SCATTER_ROWS = 20_000
-UMAP_ROWS = 5000
-DENDROGRAM_ROWS = 5000
+DENDROGRAM_ROWS = 5000  # the most; above it as many are drawn at random, and the figure says so
 
 
 def partition_figures(
@@ -37,6 +34,7 @@ def partition_figures(
     partition: Partition,
     assignments: pd.DataFrame,
     distances: pd.DataFrame,
+    projections: dict[str, Projection],
     *,
     images: pd.DataFrame,
     pixels: Path,
@@ -49,9 +47,10 @@ def partition_figures(
         partition: their clustering.
         assignments: its table, in the order of the samples.
         distances: its table of distances.
+        projections: pca and umap.
         images: images.parquet.
         pixels: pixels.h5.
-        seed: of UMAP, and of the rows that are drawn where there are too many to show.
+        seed: of the rows that the dendrogram draws where there are too many to show.
 
     Raises:
         StoreError: an image is missing in `pixels`.
@@ -61,8 +60,8 @@ def partition_figures(
     by_image = images.set_index("image_id")
     panels = _panels(samples, partition, by_image)
     yield "centroid-distances.png", distance_figure(distances, clusters.sizes.tolist())
-    yield "pca.png", _pca_figure(samples, partition, panels, seed)
-    yield "umap.png", _umap_figure(samples, partition, panels, seed)
+    yield "pca.png", _pca_figure(samples, partition, panels, projections["pca"])
+    yield "umap.png", _umap_figure(samples, partition, panels, projections["umap"])
     yield "dendrogram.png", _dendrogram_figure(samples, partition, seed)
     nearest = nearest_images(assignments, by_image["content"], k, SHEET_COLUMNS)
     pictures = read_pictures(pixels, [samples.image_id[row] for rows in nearest for row in rows])
@@ -82,35 +81,31 @@ def _panels(samples: Samples, partition: Partition, by_image: pd.DataFrame) -> l
     ]
 
 
-def _pca_figure(samples: Samples, partition: Partition, panels: list[Panel], seed: int) -> Figure:
-    rows = drawn_rows(len(samples), SCATTER_ROWS, seed)
-    shares = partition.basis.explained_variance_ratio
-    layout = partition.coordinates[rows, :2]
-    if layout.shape[1] == 1:
-        layout = np.column_stack([layout[:, 0], np.zeros(len(layout))])
-        shares = np.append(shares, 0.0)
+def _pca_figure(samples: Samples, partition: Partition, panels: list[Panel], projection: Projection) -> Figure:
+    shares = [*partition.basis.explained_variance_ratio, 0.0]  # the second of two, where there is only one
     return scatter_figure(
-        layout,
-        samples.part[rows],
-        _of(panels, rows),
-        title=f"Principal components, fitted on {len(samples.rows('train'))} training rows"
-        + (f"; {len(rows)} of {len(samples)} rows drawn at random" if len(rows) < len(samples) else ""),
+        projection.points,
+        samples.part[projection.rows],
+        _of(panels, projection.rows),
+        title=f"Principal components, fitted on {len(samples.rows('train'))} training rows;"
+        f" {_drawn(projection, samples)}",
         axes=(f"component 1 ({shares[0]:.1%} of variance)", f"component 2 ({shares[1]:.1%})"),
     )
 
 
-def _umap_figure(samples: Samples, partition: Partition, panels: list[Panel], seed: int) -> Figure:
-    rows = drawn_rows(len(samples), UMAP_ROWS, seed)
-    drawn = (
-        f"{len(rows)} of {len(samples)} rows drawn at random" if len(rows) < len(samples) else f"all {len(rows)} rows"
-    )
+def _umap_figure(samples: Samples, partition: Partition, panels: list[Panel], projection: Projection) -> Figure:
     return scatter_figure(
-        umap_layout(partition.coordinates[rows], seed),
-        samples.part[rows],
-        _of(panels, rows),
-        title=f"UMAP of {partition.basis.dimensions} principal components, {drawn}",
+        projection.points,
+        samples.part[projection.rows],
+        _of(panels, projection.rows),
+        title=f"UMAP of {partition.basis.dimensions} principal components, {_drawn(projection, samples)}",
         axes=("UMAP 1", "UMAP 2"),
     )
+
+
+def _drawn(projection: Projection, samples: Samples) -> str:
+    shown, there = len(projection.rows), len(samples)
+    return f"{shown} of {there} rows drawn at random" if shown < there else f"all {there} rows"
 
 
 def _of(panels: list[Panel], rows: np.ndarray) -> list[Panel]:

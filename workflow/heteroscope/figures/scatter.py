@@ -22,7 +22,6 @@ MOST_LEVELS = 8
 MOST_LETTERS = 18
 PANEL_INCHES = 3.3
 LARGEST_POINT = 26  # square points (of 1/72 inch)
-UMAP_NEIGHBOURS = 15
 
 
 @dataclass(frozen=True)
@@ -81,19 +80,6 @@ def _attribute_panel(title: str, column: pd.Series) -> Panel | None:
         codes[(codes < 0) & column.notna().to_numpy()] = len(named)
         named = [*named, f"{len(frequent) - len(named)} others"]
     return Panel(title, codes, named, colors(len(named)))
-
-
-def umap_layout(points: np.ndarray, seed: int) -> np.ndarray:
-    """(n, 2) UMAP layout of (n, d) points; the same seed gives the same layout. It takes n ≥ 4."""
-    from umap import UMAP  # imports and compiles for seconds: only where it is needed
-
-    model = UMAP(
-        n_neighbors=min(UMAP_NEIGHBOURS, len(points) - 1),
-        init="pca" if points.shape[1] >= 2 else "random",
-        random_state=seed,
-        n_jobs=1,
-    )
-    return np.asarray(model.fit_transform(points), dtype=np.float64)
 
 
 @styled

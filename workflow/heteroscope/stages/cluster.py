@@ -1,4 +1,4 @@
-"""Cluster the training rows of an embedding and assign all others: assignments, distances, quality, figures."""
+"""Cluster the training rows of an embedding and assign all others: tables, projections, quality, figures."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         partition_samples,
         quality_summary,
     )
+    from heteroscope.clustering.projections import pca_projection, projection_table, umap_projection
     from heteroscope.embedding.blocks import IN_MEMORY_VALUES
     from heteroscope.embedding.samples import load_samples
     from heteroscope.figures.partition import partition_figures
@@ -42,12 +43,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_table(assignments, args.assignments)
     write_table(distances, args.distances)
     write_json(quality_summary(samples, partition, spec), args.quality)
+    logger.info("projecting the images to a plane")
+    projections = {"pca": pca_projection(partition, spec.seed), "umap": umap_projection(partition, spec.seed)}
+    write_table(projection_table(samples, projections), args.projections)
     logger.info("tables written; drawing figures")
     figures = partition_figures(
         samples,
         partition,
         assignments,
         distances,
+        projections,
         images=read_table(args.images),
         pixels=args.pixels,
         seed=spec.seed,
@@ -68,6 +73,12 @@ def _arguments() -> argparse.ArgumentParser:
     add("--spec", required=True, help="the clustering, as JSON")
     add("--assignments", type=Path, required=True, help="output: assignments.parquet")
     add("--distances", type=Path, required=True, help="output: distances.csv")
+    add(
+        "--projections",
+        type=Path,
+        required=True,
+        help="output: projections.parquet",
+    )
     add("--quality", type=Path, required=True, help="output: quality.json")
     add("--figures", type=Path, required=True, help="output: folder of the PNG files")
     return arguments
