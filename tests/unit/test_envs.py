@@ -23,7 +23,7 @@ IMPORT_NAMES = {
     "umap-learn": "umap",
     "xgboost-cpu": "xgboost",
 }
-HEAD_ONLY = {"snakemake", "snakemake-executor-plugin-slurm"}
+HEAD_ONLY = {"rich", "shtab", "snakemake", "snakemake-executor-plugin-slurm"}
 
 
 def locked() -> dict[str, set[str]]:
