@@ -14,6 +14,7 @@ from heteroscope import provenance
 ROOT = Path(__file__).parents[2]
 PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 IMPORT_NAMES = {
+    "grad-cam": "pytorch_grad_cam",
     "imbalanced-learn": "imblearn",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
