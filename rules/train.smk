@@ -9,6 +9,7 @@ rule train:
         predictions="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/predictions.parquet",
         metrics="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/metrics.json",
         history="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/history.csv",
+        trained="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/head.h5",
         times="results/benchmarks/train/{dataset}/{backbone}/{split}/{augmentation}/{head}.json",
     log:
         "results/logs/train/{dataset}/{backbone}/{split}/{augmentation}/{head}.log",
@@ -28,7 +29,7 @@ rule train:
         "python -m heteroscope.stages.train {params.threads}"
         " --embeddings {input.embeddings:q} --views {input.views:q} --split {input.split:q}"
         " --head {params.head:q} --predictions {output.predictions:q} --metrics {output.metrics:q}"
-        " --history {output.history:q} --times {output.times:q}"
+        " --history {output.history:q} --trained {output.trained:q} --times {output.times:q}"
         " 2>&1 | tee {log:q}"
 
 

@@ -30,6 +30,8 @@ class Samples:
         group: (n,) str, the patient.
         class_names: the negative class first.
         embedding: attributes of the embedding (model, weights, engine, precision …).
+        center: (d,) float64, what was taken from the features to standardise them; None where they are as stored.
+        spread: (d,) float64, what they were divided by then.
     """
 
     features: Matrix
@@ -40,6 +42,8 @@ class Samples:
     group: np.ndarray
     class_names: list[str]
     embedding: dict[str, object]
+    center: np.ndarray | None = None
+    spread: np.ndarray | None = None
 
     def rows(self, part: str) -> np.ndarray:
         """Row numbers of a part of the split."""
@@ -58,7 +62,7 @@ class Samples:
         scaled = np.empty_like(features)
         for rows in row_blocks(features, np.arange(len(features))):
             scaled[rows] = (features[rows] - mean) / spread
-        return replace(self, features=scaled)
+        return replace(self, features=scaled, center=mean, spread=spread)
 
     def __len__(self) -> int:
         return len(self.image_id)

@@ -10,12 +10,13 @@ from heteroscope.stages.command import add_classifier_outputs, add_sample_argume
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the test predictions, their metrics and the training history of the baseline."""
+    """Write the test predictions, their metrics, the training history and the trained heads of the baseline."""
     arguments = parser(__doc__)
     add_sample_arguments(arguments)
     arguments.add_argument("--head", required=True, help="JSON of a `heads` entry")
     add_classifier_outputs(arguments)
     arguments.add_argument("--history", type=Path, required=True, help="output: the monitored value by epoch")
+    arguments.add_argument("--trained", type=Path, required=True, help="output: head.h5, the trained heads")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope.evaluation.baseline import history_table, prediction_table, summary
     from heteroscope.stopwatch import Stopwatch, times_document
     from heteroscope.training.arms import train_baseline
+    from heteroscope.training.linear import linear_head, write_head
 
     head = config.parse(config.Head, args.head)
     samples = load_samples(args.embeddings, args.views, args.split, standardize=head.standardize)
@@ -42,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     store.write_table(history_table(trained.history[:, :, 0], trained.best_epoch[:, 0], head.monitor), args.history)
     store.write_json(summary(samples, probability, head), args.metrics)
     store.write_json(times, args.times)
+    write_head(linear_head(trained.weight[:, 0], samples), args.trained)
 
 
 if __name__ == "__main__":
