@@ -17,11 +17,12 @@ DIGITS = 64  # of a SHA-256 in hex
 UNRECORDED = (
     RESULTS / "cache",  # may be deleted at any time
     RESULTS / "benchmarks",  # of a run, not of its results
+    RESULTS / "reliability",  # measurements of the workflow itself, not results of a study
 )
 
 
 def checksum_path(path: Path) -> Path | None:
-    """Where the checksum of a file is recorded; None for caches, benchmarks, and all beyond `results/`."""
+    """Where the checksum of a file is recorded; None for what no study stands on, and all beyond `results/`."""
     inner = _below(path, RESULTS)
     if inner is None or inner.name.startswith(".") or any(_below(path, folder) for folder in UNRECORDED):
         return None

@@ -53,7 +53,14 @@ def test_an_absolute_path_is_the_same_result(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["docs/page.md", "results/cache/networks/a.zip", "results/dataset/toy/.listing-cache.tsv", "../outside.csv"]
+    "path",
+    [
+        "docs/page.md",
+        "results/cache/networks/a.zip",
+        "results/dataset/toy/.listing-cache.tsv",
+        "results/reliability/scale/plan.json",
+        "../outside.csv",
+    ],
 )
 def test_what_is_no_result_has_no_record(path: str) -> None:
     write(Path(path), "text")
