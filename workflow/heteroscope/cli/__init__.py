@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from heteroscope.cli import check
+from heteroscope.cli import check, init
 from heteroscope.stages.command import run
 
-COMMANDS = (check,)  # modules with NAME, add_arguments and main
+COMMANDS = (init, check)  # modules with NAME, EXAMPLES, add_arguments and main
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             module.NAME,
             help=summary.rstrip("."),
             description=f"{summary}\n{details}",
+            epilog=f"examples:\n{module.EXAMPLES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)

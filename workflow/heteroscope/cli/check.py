@@ -30,6 +30,9 @@ from heteroscope.layout import Layout
 from heteroscope.provenance import file_sha256
 
 NAME = "check"
+EXAMPLES = """\
+  heteroscope check mine.yaml
+  heteroscope check config/studies/cataract.yaml --config data_root=/data"""
 SHARED_FOLDERS = ("split", "weights")  # below results/: a folder holds files of several ids
 NAMED_AT_MOST = 10
 
@@ -157,7 +160,7 @@ def results_of(layout: Layout) -> Iterator[str]:
     """The results that the studies of a configuration rest on; beside them stand those that no rule reads."""
     for study, spec in layout.config.studies.items():
         yield from (f"results/compare/{study}/verdict.json", f"results/report/{study}/index.html")
-        yield from layout.compared_files(study) + layout.figures_of(study) + layout.dataset_tables(study)
+        yield from layout.compared_files(study) + layout.shown_files(study) + layout.dataset_tables(study)
         yield from (path for model in layout.hybrid_models(study) if spec.hybrids for path in model["predictions"])
         for split in dict.fromkeys([spec.split, *layout.config.folds(spec.split)]):
             yield from (f"results/split/{spec.dataset}/{split}.{ending}" for ending in ("parquet", "csv", "png"))

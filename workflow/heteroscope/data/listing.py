@@ -41,6 +41,8 @@ CACHE_NAME = ".listing-cache.tsv"
 HASHING_THREADS = 8
 HASHED_AT_ONCE = 10_000  # files whose hashing is waited for together: a thread pool remembers each of them
 
+REMEDY = "set the dataset's `root` (it is relative to `data_root`) to the folder that holds its files"
+
 State = tuple[int, int]
 """Size and time of change of a file."""
 
@@ -132,13 +134,17 @@ def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def scan(root: Path, extra: Sequence[str] = ()) -> dict[str, State]:
+def scan(root: Path, extra: Sequence[str] = (), *, remedy: str = REMEDY) -> dict[str, State]:
     """Path below the root → its size and time of change, for every image and named table.
+
+    Args:
+        root: a dataset's folder.
+        extra: paths below `root` of tables that belong to the dataset.
+        remedy: what a user can do where `root` is not the folder of images that was meant.
 
     Raises:
         DataError: `root` is missing or holds no image, or a table is missing.
     """
-    remedy = "set the dataset's `root` (it is relative to `data_root`) to the folder that holds its files"
     if not root.is_dir():
         raise DataError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; {remedy}")
     files = dict(_images_below(root, "", frozenset()))
