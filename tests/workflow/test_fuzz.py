@@ -15,6 +15,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from heteroscope import config
+from heteroscope.cli.check import read_config
 from heteroscope.config.repeated import refuse_repeated_keys
 from heteroscope.errors import ConfigError
 from heteroscope.layout import Layout
@@ -181,8 +182,39 @@ def value_at(raw: Any, path: tuple[Any, ...]) -> Any:
 # -------------------------------------------------------------------------------------------- text
 
 
+# Snakemake reads the file before it looks at the workflow, and of these has only a traceback
+SNAKEMAKE_FAILS = re.compile(
+    r"can't decode byte|(day|month|hour|minute|second|year).* (is out of range|must be in)"
+    r"|Exceeds the limit \(4300 digits\)"
+)
+UNREADABLE: dict[str, tuple[bytes, str]] = {
+    "not UTF-8": (b"x: caf\xe9", "can't decode byte 0xe9"),
+    "no such day": (b"x:\n  y: 2020-02-30", "line 2: '2020-02-30': day is out of range for month; for text put it in"),
+    "no such hour": (b"x: 2020-02-01 25:00:00", "line 1: '2020-02-01 25:00:00': hour must be in 0..23; for text"),
+    "too many digits": (b"x: " + b"9" * 5000, "line 1: '999"),
+    "nested too deeply": (b"x: " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_snakemake_fails_to_read_is_told_by_check(what: str, tmp_path: Path) -> None:
+    from snakemake.common.configfile import load_configfile
+
+    text, says = UNREADABLE[what]
+    path = tmp_path / "study.yaml"
+    path.write_bytes(text)
+    with pytest.raises((ValueError, RecursionError)) as failed:
+        load_configfile(path)
+    assert failed.type is RecursionError or SNAKEMAKE_FAILS.search(str(failed.value))
+    with pytest.raises(ConfigError) as refused:
+        read_config(path)
+    assert str(refused.value).startswith(f"{path}: cannot be read (")
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def complaint_of_text(text: str, folder: Path) -> str | None:
-    """What is said of a file as the workflow reads it; None where it is taken, or where Snakemake cannot read it."""
+    """What is said of a file as the workflow reads it; None where it is taken, or where Snakemake refuses it before."""
     from snakemake.common.configfile import load_configfile
     from snakemake.exceptions import WorkflowError
 
@@ -190,8 +222,12 @@ def complaint_of_text(text: str, folder: Path) -> str | None:
     path.write_text(text, encoding="utf-8")
     try:
         raw = load_configfile(path)
-    except (WorkflowError, ValueError, RecursionError):  # in Snakemake's words, before it looks at the workflow
+    except WorkflowError:  # in words of its own
         return None
+    except ValueError as error:
+        if SNAKEMAKE_FAILS.search(str(error)):
+            return None
+        raise
     try:
         refuse_repeated_keys(path)
     except ConfigError as error:

@@ -69,6 +69,17 @@ def main(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+class _Loader(yaml.SafeLoader):
+    """Names the line of what YAML takes for a date or a number that there is not."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            line, value = node.start_mark.line + 1, str(node.value)[:40]
+            raise ValueError(f"line {line}: {value!r}: {error}; for text put it in quotes") from None
+
+
 def read_config(path: Path, values: Sequence[str] = ()) -> dict[str, Any]:
     """A configuration file with single values changed, each `key=value` in YAML, as Snakemake merges them.
 
@@ -77,8 +88,10 @@ def read_config(path: Path, values: Sequence[str] = ()) -> dict[str, Any]:
     """
     try:
         refuse_repeated_keys(path)
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.load(path.read_text(encoding="utf-8"), _Loader)
         changes = {key: yaml.safe_load(text) for key, _, text in (value.partition("=") for value in values)}
+    except RecursionError:
+        raise ConfigError(f"{path}: cannot be read (nested too deeply); write it flatter") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if not isinstance(config, Mapping):
