@@ -6,7 +6,10 @@ rule report:
             "results/compare/{{study}}/{figure}.png",
             figure=["retraining", "gain", "power", "curve", "transfer", "baseline", "confusion", "sensitivity"],
         ),
-        figures=of(layout.figures_of),
+        shown=of(layout.shown_files),
+        images=of(layout.images_of_study),
+        pixels=untracked(layout.pixels_of_study),
+        pixel_digests=digests_of(layout.pixels_of_study),
         dataset=of(layout.dataset_tables),
         split_counts=lambda wildcards: layout.split_of_study(wildcards.study, "csv"),
         split_figure=lambda wildcards: layout.split_of_study(wildcards.study, "png"),
@@ -33,5 +36,6 @@ rule report:
         "python -m heteroscope.stages.report {params.threads}"
         " --context {params.context:q} --plan - --compare {params.compare:q}"
         " --dataset {params.dataset:q} --split-counts {input.split_counts:q} --split-figure {input.split_figure:q}"
+        " --images {input.images:q} --pixels {input.pixels:q}"
         " --output {output.page:q}"
         " <<< {params.plan:q} 2>&1 | tee {log:q}"

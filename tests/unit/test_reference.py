@@ -52,7 +52,7 @@ def test_the_page_names_every_warning_and_every_key_of_the_verdict() -> None:
     package = Path(config.__file__).parents[1]
     account = (package / "evaluation/account.py").read_text(encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
-    document = account.split("def verdict_document")[1].split("\ndef paragraph")[0]
+    document = account.split("def verdict_document")[1].split("\ndef account")[0]
     keys = re.findall(r'^        "(\w+)":', document, re.M)
     assert len(keys) >= 20
     assert [key for key in keys if f"`{key}`" not in page] == []

@@ -42,10 +42,37 @@ CONTROLS_READ = {  # keys of a `controls` entry that a stage's results depend on
     "labels": ("min_class", "min_test"),
     "gaussian": ("repeats", "seed", "min_class", "min_test"),
 }
+END_TO_END = "end-to-end"  # stands among classifiers for a trained network with its own head
 CLASSIFIER_FILES = {  # what a head or a hybrid leaves behind
     "predictions": "results/{}/predictions.parquet",
     "metrics": "results/{}/metrics.json",
     "times": "results/benchmarks/{}.json",  # of a run, not of its results
+}
+FEATURE_FILES = (
+    "features.csv",
+    "redundancy.csv",
+    "retrieval.csv",
+    "summary.json",
+    "volcano.png",
+    "correlations.png",
+    "retrieval.png",
+)
+NETWORK_FILES = (  # what testing a trained network leaves behind
+    "predictions.parquet",
+    "metrics.json",
+    "report.csv",
+    "misclassified.csv",
+    "curves.png",
+    "confusion.png",
+    "first.png",
+    "wrong.png",
+)
+EXPLANATION_FILES = {
+    "cams": "cams.csv",
+    "summaries": "summary.json",
+    "features": "features.csv",
+    "sheets": "examples.png",
+    "feature_sheets": "features.png",
 }
 FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
 
@@ -214,6 +241,38 @@ class Layout:
         spec = self.config.backbones[backbone]
         return Backbone(model=spec.model, weights=spec.weights, pixels="any", finetune=spec.finetune)
 
+    def finetuned(self, dataset: str, backbone: str, split: str, file: str) -> str:
+        """A file that training a backbone leaves behind; it is that of all folds."""
+        return f"results/finetune/{dataset}/{backbone}/{self.whole(split)}/{file}"
+
+    def network_probabilities(self, dataset: str, backbone: str, split: str) -> str:
+        """What a trained network says of all images that a fold tests."""
+        return self.finetuned(dataset, backbone, split, "probabilities.parquet")
+
+    def network_summary(self, dataset: str, backbone: str, split: str) -> str:
+        """What a trained network stands on."""
+        return self.finetuned(dataset, backbone, split, "network.json")
+
+    def network_history(self, dataset: str, backbone: str, split: str) -> str:
+        """The training of a network by epoch."""
+        return self.finetuned(dataset, backbone, split, "history.csv")
+
+    def trained_parts(self, backbone: str) -> list[str]:
+        """The plain backbones of a fusion, or the one, that are trained by the study itself."""
+        return [part for part in self.parts(backbone) if self.is_trained(part)]
+
+    def network_files(self) -> list[str]:
+        """What tests of all trained networks of all studies leave behind."""
+        files = [
+            f"results/finetune/{spec.dataset}/{network}/{fold}/{file}"
+            for spec in self.config.studies.values()
+            for backbone in spec.backbones
+            for network in self.trained_parts(backbone)
+            for fold in self.config.folds(spec.split)
+            for file in NETWORK_FILES
+        ]
+        return list(dict.fromkeys(files))
+
     def engine_spec(self, backbone: str) -> Backbone:
         """What the choice of an engine depends on beside its files: the entry without what they tell."""
         without = {"weights": RANDOM, "finetune": None, "seed": 0, "pixels": "any"}
@@ -343,6 +402,7 @@ class Layout:
             "distances": str(cluster / "distances.csv"),
             "quality": str(cluster / "quality.json"),
             "stability": str(cluster / "stability.json"),
+            "projections": str(cluster / "projections.parquet"),
             "figures": {name: str(cluster / f"{name}.png") for name in FIGURES_OF_CLUSTERING},
             "label_sets": self.label_sets(*axes, spec.head, spec.controls) if labelled else None,
             "folds": [self._fold(spec, backbone, clustering, fold) for fold in self.config.folds(spec.split)],
@@ -371,7 +431,7 @@ class Layout:
         config, spec = self.config, self.config.studies[study]
         return StudyContext(
             id=study,
-            study=spec.model_copy(update={"hybrids": []}),
+            study=spec.model_copy(update={"features": [], "hybrids": [], "explanations": []}),
             dataset=self.dataset_spec(spec.dataset),
             split=self.split(spec.split),
             augmentation=config.augmentations.get(spec.augmentation),
@@ -397,11 +457,75 @@ class Layout:
 
     def compared_files(self, study: str) -> list[str]:
         """All files that `analyses` names, for a rule's input."""
-        return list(dict.fromkeys(_leaves([_without_figures(entry) for entry in self.analyses(study)])))
+        return list(dict.fromkeys(_leaves([_compared(entry) for entry in self.analyses(study)])))
 
-    def figures_of(self, study: str) -> list[str]:
-        """The figures of a study's clusterings."""
-        return list(dict.fromkeys(_leaves([entry["figures"] for entry in self.analyses(study)])))
+    def shown_files(self, study: str) -> list[str]:
+        """The figures and projections of a study's clusterings, and the predictions: what its report shows of each."""
+        shown = [
+            [
+                entry["figures"],
+                entry["projections"],
+                entry["assignments"],
+                [fold["predictions"] for fold in entry["folds"]],
+            ]
+            for entry in self.analyses(study)
+        ]
+        return list(dict.fromkeys(_leaves(shown)))
+
+    def pixels_of_study(self, study: str) -> list[str]:
+        """The decoded images whose pictures a study's report shows, one file: those of the primary backbone."""
+        spec = self.config.studies[study]
+        return self.pixels_of(spec.dataset, spec.primary.backbone)
+
+    # ----------------------------------------------------------------------------- explanations
+
+    def pixels_spec_of(self, backbone: str) -> Pixels:
+        """How the images are decoded that all parts of a backbone look at, if its decisions are explained."""
+        return self.pixels_spec(self.parts(backbone)[0])
+
+    def recipes_of(self, dataset: str, backbone: str, split: str) -> list[str]:
+        """How each part of a backbone embeds."""
+        return [path for part in self.parts(backbone) for path in self.recipe(dataset, self.network(part, split))]
+
+    def weights_of(self, dataset: str, backbone: str, split: str) -> list[str]:
+        """The weights of each part of a backbone."""
+        return [path for part in self.parts(backbone) for path in self.weights(dataset, self.network(part, split))]
+
+    def part_heads(self, dataset: str, backbone: str, split: str, augmentation: str, head: str) -> list[str]:
+        """Heads of the parts of a fusion, each by itself; none of a plain backbone."""
+        parts = self.parts(backbone)
+        if len(parts) == 1:
+            return []
+        return [f"results/train/{dataset}/{part}/{split}/{augmentation}/{head}/head.h5" for part in parts]
+
+    def roots(self, dataset: str) -> dict[str, str]:
+        """The folder that paths of images are relative to, under no name; of a union one for each member's id."""
+        return {member: self.root(member) for member in self.members(dataset)} or {"": self.root(dataset)}
+
+    def explained_studies(self) -> list[str]:
+        """Ids of the studies that list explanations."""
+        return [name for name, study in self.config.studies.items() if study.explanations]
+
+    def explained(self, study: str) -> list[dict[str, Any]]:
+        """The files of every explanation of a study, on each of its backbones; lists are folds."""
+        spec = self.config.studies[study]
+        axes = f"{spec.augmentation}/{spec.head}"
+        return [
+            {"backbone": backbone, "explanation": name}
+            | {
+                kind: [
+                    f"results/explain/{spec.dataset}/{backbone}/{fold}/{axes}/{name}/{file}"
+                    for fold in self.config.folds(spec.split)
+                ]
+                for kind, file in EXPLANATION_FILES.items()
+            }
+            for backbone in spec.backbones
+            for name in spec.explanations
+        ]
+
+    def explained_files(self, study: str) -> list[str]:
+        """All files that `explained` names, for a rule's input."""
+        return [path for entry in self.explained(study) for kind in EXPLANATION_FILES for path in entry[kind]]
 
     # ---------------------------------------------------------------------------------- hybrids
 
@@ -418,31 +542,89 @@ class Layout:
         return [name for name, study in self.config.studies.items() if study.hybrids]
 
     def hybrid_models(self, study: str) -> list[dict[str, Any]]:
-        """The files of the head and of every hybrid of a study, on each of its backbones; lists are folds."""
+        """The files of the head, of every hybrid and of a trained network's own head; lists are folds."""
         spec = self.config.studies[study]
         branches = [("train", spec.head, "head")]
         branches += [("hybrid", name, self.config.hybrids[name].classifier.method) for name in spec.hybrids]
-        folds = self.config.folds(spec.split)
         return [
             {"backbone": backbone, "classifier": name, "method": method}
-            | {
-                kind: [
-                    file.format(f"{branch}/{spec.dataset}/{backbone}/{fold}/{spec.augmentation}/{name}")
-                    for fold in folds
-                ]
-                for kind, file in CLASSIFIER_FILES.items()
-            }
+            | {kind: self._of_classifier(spec, branch, backbone, name, kind) for kind in CLASSIFIER_FILES}
             for backbone in spec.backbones
             for branch, name, method in branches
+        ] + [self._of_network(spec, name) for name in spec.backbones if name in self.trained()]
+
+    def _of_network(self, spec: Study, backbone: str) -> dict[str, Any]:
+        """The files of a trained network with its own head, which is one for all folds."""
+        folds = self.config.folds(spec.split)
+        tested = [f"results/finetune/{spec.dataset}/{backbone}/{fold}" for fold in folds]
+        return {
+            "backbone": backbone,
+            "classifier": END_TO_END,
+            "method": "fine-tuned network",
+            "predictions": [f"{folder}/predictions.parquet" for folder in tested],
+            "metrics": [f"{folder}/metrics.json" for folder in tested],
+            "times": [f"results/benchmarks/finetune/{spec.dataset}/{self.network(backbone, spec.split)}.json"],
+        }
+
+    def _of_classifier(self, spec: Study, branch: str, backbone: str, classifier: str, kind: str) -> list[str]:
+        """The files of one kind that a head or hybrid leaves behind, one a fold."""
+        return [
+            CLASSIFIER_FILES[kind].format(f"{branch}/{spec.dataset}/{backbone}/{fold}/{spec.augmentation}/{classifier}")
+            for fold in self.config.folds(spec.split)
         ]
 
     def hybrid_files(self, study: str) -> list[str]:
         """All files that `hybrid_models` names, for a rule's input."""
         return [path for model in self.hybrid_models(study) for kind in CLASSIFIER_FILES for path in model[kind]]
 
+    # ------------------------------------------------------------------- features and backbones side by side
 
-def _without_figures(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name not in ("figures", "backbone", "clustering")}
+    def tested_part(self, backbone: str) -> str:
+        """The images that features are tested on: those whose labels no part of the backbone was trained on."""
+        recipes = [self.config.backbones[part].finetune for part in self.parts(backbone)]
+        return "test" if any(recipe and recipe.share == "train" for recipe in recipes) else "train"
+
+    def feature_files(self) -> list[str]:
+        """What the feature analyses of all studies leave behind."""
+        files = [
+            f"results/features/{spec.dataset}/{backbone}/{spec.split}/{name}/{file}"
+            for spec in self.config.studies.values()
+            for backbone in spec.backbones
+            for name in spec.features
+            for file in FEATURE_FILES
+        ]
+        return list(dict.fromkeys(files))
+
+    def models(self, study: str) -> list[dict[str, Any]]:
+        """The files of a study's head on each of its backbones, and of the primary clustering; lists are folds."""
+        spec = self.config.studies[study]
+        return [
+            {"backbone": backbone, "classifier": spec.head, "method": "head"}
+            | {
+                kind: self._of_classifier(spec, "train", backbone, spec.head, kind)
+                for kind in ("predictions", "metrics")
+            }
+            | {"quality": self._analysis(spec, backbone, spec.primary.clustering)["quality"]}
+            for backbone in spec.backbones
+        ]
+
+    def model_studies(self) -> list[str]:
+        """Ids of the studies that have models to compare."""
+        return [name for name in self.config.studies if len(self.models(name)) > 1]
+
+    def model_files(self, study: str) -> list[str]:
+        """All files that `models` names, for a rule's input."""
+        return [
+            path
+            for model in self.models(study)
+            for path in (*model["predictions"], *model["metrics"], model["quality"])
+        ]
+
+
+def _compared(entry: dict[str, Any]) -> dict[str, Any]:
+    """An analysis without its names, and without what only its report shows."""
+    left_out = ("backbone", "clustering", "figures", "projections")
+    return {name: value for name, value in entry.items() if name not in left_out}
 
 
 def _leaves(node: Any) -> list[str]:

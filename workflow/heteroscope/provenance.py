@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+BESIDE = ("*.j2", "*.js")  # templates and scripts
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -65,7 +66,7 @@ class _Code:
 
     Attributes:
         imports: see `imports_of`.
-        digest: of the code without docstrings, and of templates beside it.
+        digest: of the code without docstrings, and of templates and scripts beside it.
     """
 
     imports: tuple[str, ...]
@@ -84,8 +85,9 @@ def _code(module: str) -> _Code:
             imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
-    # templates that stand beside a module are part of what it does
-    templates = [template.read_text(encoding="utf-8") for template in sorted(path.parent.glob("*.j2"))]
+    # what stands beside a module is part of what it does
+    beside = sorted(file for kind in BESIDE for file in path.parent.glob(kind))
+    templates = [file.read_text(encoding="utf-8") for file in beside]
     return _Code(tuple(imports), digest(ast.dump(tree), *templates))
 
 

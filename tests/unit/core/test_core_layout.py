@@ -358,8 +358,13 @@ def test_what_a_comparison_waits_for(layout: Layout) -> None:
             for runs in fold["runs"]:
                 assert set(runs.values()) <= set(files)
     assert all(path.startswith("results/") for path in files), "an id stands among the files"
-    assert not set(layout.figures_of("one")) & set(files)
-    assert len(layout.figures_of("one")) == 4 * 5
+    assert {path for path in layout.shown_files("one") if path in files} == {
+        path
+        for entry in layout.analyses("one")
+        for path in (entry["assignments"], *(fold["predictions"] for fold in entry["folds"]))
+    }
+    assert sum(path.endswith(".png") for path in layout.shown_files("one")) == 4 * 5
+    assert sum(path.endswith("projections.parquet") for path in layout.shown_files("one")) == 4
 
 
 def test_studies_share_what_does_not_differ(layout: Layout) -> None:

@@ -26,7 +26,7 @@ from heteroscope.figures.style import save_figure
 from heteroscope.layout import FIGURES_OF_CLUSTERING
 from heteroscope.report import words
 from heteroscope.stages.report import main
-from heteroscope.store import write_json, write_table
+from heteroscope.store import create_h5, write_json, write_strings, write_table
 
 NASTY = '<b>disease & "co"</b>'
 PNG = base64.b64decode(
@@ -110,12 +110,47 @@ class Study:
         self._write_dataset(analysis)
         self.plan = [
             {"backbone": a.backbone, "clustering": a.clustering,
-             "figures": {name: str(folder / f"compare/{name}.png") for name in FIGURES_OF_CLUSTERING}}
+             "figures": {name: str(folder / f"compare/{name}.png") for name in FIGURES_OF_CLUSTERING},
+             **self._write_explored(a)}
             for a in analyses
         ]  # fmt: skip
 
     def _named(self, analysis, clustering: str):
         return replace(analysis, class_names=["normal", NASTY], clustering=clustering)
+
+    def _write_explored(self, analysis) -> dict[str, object]:
+        """What the explorer reads of an analysis; its images are those of the split."""
+        folder = self.folder / "explored" / analysis.clustering
+        split = analysis.assignments[analysis.assignments["view"] == 0]
+        names = split["image_id"].tolist()
+        generator = np.random.default_rng(1)
+        points = generator.normal(size=(len(names), 4))
+        points[7, 2:] = np.nan  # an image that UMAP does not show
+        columns = dict(zip(("pca_1", "pca_2", "umap_1", "umap_2"), points.T, strict=True))
+        write_table(pd.DataFrame({"image_id": names, **columns}), folder / "projections.parquet")
+        write_table(analysis.assignments, folder / "assignments.parquet")
+        tested = analysis.test
+        flat = analysis.baseline.reshape(-1, analysis.baseline.shape[-1])
+        seeds = len(analysis.baseline)
+        predictions = {"seed": np.repeat(np.arange(seeds), len(tested)), "image_id": [*tested["image_id"]] * seeds,
+                       "label": [*tested["label"]] * seeds, "probability_normal": flat[:, 0],
+                       "probability_disease": flat[:, 1]}  # fmt: skip
+        write_table(pd.DataFrame(predictions), folder / "predictions.parquet")
+        number = np.arange(len(names))
+        images = {"image_id": names, "path": [f"{NASTY}/{name}.png" for name in names],
+                  "group": split["group"].to_numpy(), "attr_site": np.array(["a", "b"])[number % 2],
+                  "attr_age": np.where(number == 3, np.nan, number / 7)}  # fmt: skip
+        write_table(pd.DataFrame(images), self.folder / "images.parquet")
+        with create_h5(self.folder / "pixels.h5", "pixels", {"spec": {"channel_order": "rgb"}}) as file:
+            pixels = generator.integers(0, 255, (len(names), 1, 1, 1)) * np.ones((1, 3, 16, 16))
+            file.create_dataset("pixels", data=pixels.astype(np.uint8))
+            write_strings(file, "image_id", names[::-1])
+        return {
+            "k": analysis.k,
+            "assignments": str(folder / "assignments.parquet"),
+            "projections": str(folder / "projections.parquet"),
+            "folds": [{"predictions": str(folder / "predictions.parquet")}],
+        }
 
     def _write_dataset(self, analysis) -> None:
         classes = pd.DataFrame(
@@ -139,6 +174,7 @@ class Study:
                 *("--compare", str(self.folder / "compare"), "--dataset", str(self.folder / "dataset")),
                 *("--split-counts", str(self.folder / "counts.csv")),
                 *("--split-figure", str(self.folder / "compare/split.png")),
+                *("--images", str(self.folder / "images.parquet"), "--pixels", str(self.folder / "pixels.h5")),
                 *("--output", str(self.folder / "index.html")),
             ]
         )
@@ -168,7 +204,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" in self.open:
+        if "style" in self.open or "script" in self.open:
             return
         self.words.append(data)
         if "td" in self.open:
@@ -198,8 +234,10 @@ def test_page_makes_no_request(raw, page):
     addresses = [attrs[name] for _, attrs in page.tags for name in ("src", "href", "srcset", "data") if name in attrs]
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
-    assert not re.search(r"url\(|@import|https?://", raw)
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    markup, policy = re.sub(r"<script.*?</script>", "", raw, flags=re.DOTALL), "default-src 'none'"
+    assert not re.search(r"url\(|@import|https?://", markup)
+    assert any((attrs.get("content") or "").startswith(policy) for _, attrs in page.tags)
 
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
@@ -259,12 +297,20 @@ def test_downloads_are_the_exact_files(study, page):
         assert content == (study.folder / f"compare/{name}").read_bytes()
 
 
-def test_verdict_paragraph_and_warnings_are_shown(study, page):
+def test_the_verdict_its_account_and_warnings_are_shown(study, page):
     document = study.document
     assert document["verdict"] in [word.strip() for word in page.words]
     assert words.ANSWERS[document["verdict"]] in page.text
     assert document["reason"] in page.text
-    assert document["paragraph"] in page.text
+    finding, *topics = document["account"]
+    assert finding["topic"] == "The finding"  # which the answer above tells
+    assert len(topics) >= 5
+    for part in topics:
+        assert f"{part['topic']} {part['text']}" in page.text
+    test = document["test"]
+    low, high = test["accuracy_gain_interval_90"]
+    assert f"{100 * test['accuracy_gain']:+.1f} points" in page.text
+    assert f"(90 % interval {100 * low:+.1f} to {100 * high:+.1f})" in page.text
     assert len(document["warnings"]) >= 2
     for warning in document["warnings"]:
         assert warning in page.text.replace(" : ", ": ").replace(" :", ":")
@@ -374,10 +420,12 @@ def test_a_changed_template_changes_the_digest_of_the_stage(tmp_path, monkeypatc
         return {name: provenance.code_digest(f"heteroscope.stages.{name}") for name in ("report", "compare")}
 
     before = digests()
-    template = copy / "report/template.html.j2"
-    template.write_text(template.read_text(encoding="utf-8") + "<!-- -->", encoding="utf-8")
-    after = digests()
+    after = []
+    for name, comment in (("template.html.j2", "<!-- -->"), ("explorer.js", "// ")):
+        file = copy / "report" / name
+        file.write_text(file.read_text(encoding="utf-8") + comment, encoding="utf-8")
+        after.append(digests())
     monkeypatch.undo()
     digests()
-    assert before["report"] != after["report"]
-    assert before["compare"] == after["compare"]
+    assert len({each["report"] for each in (before, *after)}) == 3
+    assert len({each["compare"] for each in (before, *after)}) == 1

@@ -1,8 +1,11 @@
-"""Check a configuration, the files that it names, and that no result was changed since it was written.
+"""Check a configuration, its files and results, and say what would run, how long and how large.
 
 Snakemake compares times, and contents of small inputs only: a result that was edited by hand, or that
 a disk has damaged, can stay unseen. Every result's SHA-256 is recorded when it is written; this command
-reads all results of the studies of a configuration and compares. It changes nothing.
+reads all results of the studies of a configuration and compares. It changes no result.
+
+What would run is Snakemake's own plan. Sizes follow from counts of images; times are those of earlier
+jobs of the same rules in this folder, and where there are none it says so.
 
 The status is 1 where something is wrong; what to do about it is printed. Files that are missing, or that
 an older version has left without a record, are counted and are no error.
@@ -19,9 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import shtab
 import yaml
 
 from heteroscope.checksums import RESULTS, recorded_below, recorded_checksum
+from heteroscope.cli.plan import plan_lines, planned_jobs
 from heteroscope.config import Study, load
 from heteroscope.config.repeated import refuse_repeated_keys
 from heteroscope.data.listing import scan
@@ -39,13 +44,17 @@ NAMED_AT_MOST = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="the file that --configfile of snakemake names")
+    config = parser.add_argument(
+        "config", type=Path, metavar="CONFIG", help="the file that --configfile of snakemake names"
+    )
+    config.complete = shtab.FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--config", nargs="+", default=[], dest="values", metavar="KEY=VALUE", help="as --config of snakemake"
     )
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="where results/ stands (default: the current folder)"
     )
+    parser.add_argument("--no-plan", dest="plan", action="store_false", help="compare only; do not say what would run")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -58,6 +67,7 @@ def main(args: argparse.Namespace) -> None:
     layout = Layout(load(read_config(args.config, args.values)))
     if not args.directory.is_dir():
         raise ConfigError(f"--directory {str(args.directory)!r}: no such folder")
+    config = args.config.resolve()
     os.chdir(args.directory)  # as snakemake does: all paths of the configuration and the layout start there
     problems = list(missing_sources(layout))
     results = check_results(layout)
@@ -65,6 +75,9 @@ def main(args: argparse.Namespace) -> None:
         print(line)
     if results.changed:
         print(f"\n{_remedy(list(results.changed), args)}")
+    if args.plan and not problems:
+        for line in plan_lines(layout, planned_jobs(config, args.values)):
+            print(line)
     if problems or results.changed:
         raise SystemExit(1)
 
@@ -133,12 +146,14 @@ class Results:
     Attributes:
         whole: as they were written.
         changed: not as they were written, or not readable, with the reason.
-        missing: not made yet, or deleted.
+        deleted: written once, and not there any more.
+        missing: not made yet.
         unrecorded: written without a record.
     """
 
     whole: list[Path]
     changed: dict[Path, str]
+    deleted: list[Path]
     missing: list[Path]
     unrecorded: list[Path]
 
@@ -146,20 +161,22 @@ class Results:
         """The finding in words: a line a changed file, then a line for each of the others together."""
         yield from (f"{path}: {reason}" for path, reason in self.changed.items())
         yield f"as they were written: {len(self.whole)} results"
+        if self.deleted:
+            yield f"deleted since, and made again by a run that needs them: {_named(self.deleted)}"
         if self.missing:
-            yield f"not there, and made by a run that needs them: {_named(self.missing)}"
+            yield f"not made yet: {len(self.missing)} results"
         if self.unrecorded:
             yield f"not compared, since an older version left no record: {_named(self.unrecorded)}"
 
 
 def check_results(layout: Layout) -> Results:
     """Compare every result of a configuration with the SHA-256 that was recorded when it was written."""
-    found = Results([], {}, [], [])
+    found = Results([], {}, [], [], [])
     named = {Path(name) for name in results_of(layout)}
     for path in sorted(named | set(_recorded_beside(named))):
         recorded = recorded_checksum(path)
         if not path.is_file():
-            found.missing.append(path)
+            (found.missing if recorded is None else found.deleted).append(path)
         elif recorded is None:
             found.unrecorded.append(path)
         elif reason := _difference(path, recorded):

@@ -1,4 +1,4 @@
-"""The verdict in words: warnings by name, one honest paragraph, and verdict.json."""
+"""The verdict in words: warnings by name, one honest account, and verdict.json."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verdict_document(
     told = None if not_assessable(context, analysis.backbone, test, leaked=leaked) else test
     published = published_comparison(analysis, context.controls, study.metric)
     published["called_by_eye"] = called_by_eye(analysis, study.metric)
-    warnings = warnings_of(context, analysis, split)
+    topics = account(context, analysis, told, verdict, reason, published, attributes, sensitivity)
     return {
         "study": context.id,
         "title": study.title,
@@ -67,8 +67,9 @@ def verdict_document(
         "counts": _counts(analysis, split),
         "weights": analysis.summary["weights"],
         "arithmetic": {name: analysis.summary[name] for name in ("engine", "precision", "agreement")},
-        "warnings": warnings,
-        "paragraph": paragraph(context, analysis, told, verdict, reason, published, attributes, sensitivity),
+        "warnings": warnings_of(context, analysis, split),
+        "account": topics,
+        "paragraph": " ".join(topic["text"] for topic in topics),
     }
 
 
@@ -214,7 +215,7 @@ def _backbone_warnings(context: StudyContext) -> list[str]:
     return found
 
 
-def paragraph(
+def account(
     context: StudyContext,
     analysis: Analysis,
     test: LabelTest | None,
@@ -223,8 +224,8 @@ def paragraph(
     published: dict[str, Any],
     attributes: pd.DataFrame,
     sensitivity: pd.DataFrame,
-) -> str:
-    """One honest paragraph in plain words.
+) -> list[dict[str, str]]:
+    """The honest account in plain words: a `topic` and its `text` each, in the order in which they are read.
 
     Args:
         context: the study.
@@ -235,34 +236,52 @@ def paragraph(
         attributes: of `attribute_table`.
         sensitivity: of `sensitivity_table`.
     """
-    sentences = [_headline(verdict, reason)]
+    topics = {"The finding": [_headline(verdict, reason)]}
     if test is not None and np.isfinite(test.gain):
-        sentences.append(_figures(analysis, test, context.split.folds))
-        sentences += _largest_gain(analysis)
-        sentences.append(_beside(analysis, test))
-        gaining = clusters_that_gain(analysis, context.study.level)
-        if gaining and verdict != "not assessable":
-            named = ", ".join(map(str, gaining))
-            clusters = "cluster" if len(gaining) == 1 else "clusters"
-            sentences.append(
-                "Taken one by one (Holm-adjusted), the own head does better than one shared rule lets it in"
-                f" {clusters} {named}."
-            )
-    if verdict == "different":
-        sentences.append(
-            "A strongly curved shared rule can look the same, above all one in which one feature turns the effect of"
-            " another around (docs/calibration.md)."
-        )
-    sentences.append(curve_sentence(analysis.curve, context.study.metric))
-    sentences.append(_published_sentence(published, classes=len(analysis.class_names)))
-    sentences += _correlate(attributes, context.study.level)
-    if len(others := sensitivity[~sensitivity["primary"].astype(bool)]):
-        sentences.append(
-            f"This rests on {analysis.backbone} and {analysis.clustering}. Of {len(others)} other"
-            f" {'analysis' if len(others) == 1 else 'analyses'}, which show how far that choice matters,"
-            f" {(others['verdict'] == 'different').sum()} would say `different`."
-        )
-    return " ".join(sentences)
+        gaining = [] if verdict == "not assessable" else clusters_that_gain(analysis, context.study.level)
+        topics["The test"] = [_figures(analysis, test, context.split.folds), *_limit(verdict)]
+        topics["The clusters"] = [*_largest_gain(analysis), *_one_by_one(gaining)]
+        topics["What could be found"] = [_power(test)]
+        topics["The conventional test"] = [_interaction(analysis)]
+    topics["More images"] = [curve_sentence(analysis.curve, context.study.metric)]
+    topics["What goes with the clusters"] = _correlate(attributes, context.study.level)
+    topics["The published comparison"] = [_published_sentence(published, classes=len(analysis.class_names))]
+    topics["Other analyses"] = _other_analyses(analysis, sensitivity)
+    return [{"topic": topic, "text": " ".join(said)} for topic, said in topics.items() if said]
+
+
+def _limit(verdict: str) -> list[str]:
+    """What else `different` may come from; nothing with other verdicts."""
+    if verdict != "different":
+        return []
+    return [
+        "A strongly curved shared rule can look the same, above all one in which one feature turns the effect of"
+        " another around (docs/calibration.md)."
+    ]
+
+
+def _one_by_one(gaining: list[int]) -> list[str]:
+    """The clusters that gain each for itself; nothing where none does."""
+    if not gaining:
+        return []
+    clusters = "cluster" if len(gaining) == 1 else "clusters"
+    named = ", ".join(map(str, gaining))
+    return [
+        "Taken one by one (Holm-adjusted), the own head does better than one shared rule lets it in"
+        f" {clusters} {named}."
+    ]
+
+
+def _other_analyses(analysis: Analysis, sensitivity: pd.DataFrame) -> list[str]:
+    """How many of the other backbones and clusterings would say `different`; nothing where there are none."""
+    others = sensitivity[~sensitivity["primary"].astype(bool)]
+    if others.empty:
+        return []
+    return [
+        f"This rests on {analysis.backbone} and {analysis.clustering}. Of {len(others)} other"
+        f" {'analysis' if len(others) == 1 else 'analyses'}, which show how far that choice matters,"
+        f" {(others['verdict'] == 'different').sum()} would say `different`."
+    ]
 
 
 def _headline(verdict: str, reason: str) -> str:
@@ -317,24 +336,28 @@ def _largest_gain(analysis: Analysis) -> list[str]:
     return [f"No cluster's own head gains accuracy; that of cluster {best} comes nearest, {interval}."]
 
 
-def _beside(analysis: Analysis, test: LabelTest) -> str:
-    """The conventional test, and what this study could have found."""
+def _interaction(analysis: Analysis) -> str:
+    """What the conventional test says."""
     assert analysis.labels is not None
     interaction = analysis.labels.interaction
     answer = f"is not defined ({interaction.note})"
     if np.isfinite(interaction.p):
         answer = f"gives {_p(interaction.p)}, but it rejects too often in many simulations (docs/calibration.md)"
-    words = f"A logistic interaction test, the conventional answer, {answer}."
+    return f"A logistic interaction test {answer}."
+
+
+def _power(test: LabelTest) -> str:
+    """Which difference this study could have found."""
     if test.power.empty:
-        return f"{words} What difference this study could have found was not measured (power: 0)."
+        return "What difference this study could have found was not measured (power: 0)."
     if test.detectable is None:
-        return f"{words} Even rules {test.power['degrees'].max():.0f} degrees apart would be found in fewer than 80 %."
+        return f"Even rules {test.power['degrees'].max():.0f} degrees apart would be found in fewer than 80 %."
     worth = (
         f"With these images, rules of the clusters' own that are worth {100 * test.detectable:.1f} points of accuracy"
     )
     if test.detectable_is_bound:
-        return f"{words} {worth}, the smallest that were tried, would be found in 80 % or more."
-    return f"{words} {worth} would be found in about 80 %; smaller differences often stay hidden."
+        return f"{worth}, the smallest that were tried, would be found in 80 % or more."
+    return f"{worth} would be found in about 80 %; smaller differences often stay hidden."
 
 
 def _lower(gain: float) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
 
 from heteroscope.config import StudyContext
 from heteroscope.errors import StoreError
 from heteroscope.provenance import versions
 from heteroscope.report import tables, words
+from heteroscope.report.explorer import explorer_data
 from heteroscope.store import read_json, read_table
 
 TEMPLATE = "template.html.j2"
@@ -46,21 +48,26 @@ def page_data(
     dataset: Path,
     split_counts: Path,
     split_figure: Path,
+    images: Path,
+    pixels: Path,
 ) -> dict[str, Any]:
     """Everything that the template shows, as plain data.
 
     Args:
         context: the study with every entry that it names.
-        plan: `Layout.analyses`; only backbone, clustering and figures are read.
+        plan: `Layout.analyses`; of the files only figures, and those that the explorer reads.
         compare: folder of the comparison's tables, figures and verdict.json.
         dataset: folder of classes.csv and rejected.csv.
         split_counts: counts by variable, level and part.
         split_figure: PNG.
+        images: images.parquet.
+        pixels: pixels.h5, for the pictures of the explorer.
 
     Raises:
         StoreError: a table is missing or damaged.
     """
     document = read_json(compare / "verdict.json")
+    plan = _primary_first(plan, context)
     frames = {name: read_table(compare / f"{name}.csv") for name in TABLES}
     return {
         "study": context.id,
@@ -69,11 +76,14 @@ def page_data(
         "verdict": document["verdict"],
         "badge": document["verdict"].replace(" ", "-"),
         "answer": f"{words.ANSWERS[document['verdict']]} ({document['reason']}).",
-        "paragraph": document["paragraph"],
+        "facts": _facts(document),
+        "account": document["account"][1:],  # it begins with the finding, which `answer` tells
         "warnings": [_warning(text) for text in document["warnings"]],
         "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
         "data": _data_section(context, document, dataset, split_counts, split_figure),
-        "analyses": [_analysis(entry, frames, context) for entry in _primary_first(plan, context)],
+        "analyses": [_analysis(entry, frames, context) for entry in plan],
+        "explorer": explorer_data(plan, context.dataset.class_names, images=images, pixels=pixels),
+        "scripts": [get_plotlyjs(), (Path(__file__).parent / "explorer.js").read_text(encoding="utf-8")],
         "averaging": words.MACRO if len(context.dataset.class_names) > 2 else None,
         "published": _published(document["published_comparison"]),
         "attributes": tables.plain_table(
@@ -90,6 +100,28 @@ def page_data(
         "basis": _basis(context, document),
         "config": yaml.safe_dump(context.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     }
+
+
+def _facts(document: dict[str, Any]) -> list[dict[str, str]]:
+    """The few figures that a reader looks for first; of a test that cannot answer none."""
+    images, patients = (document["counts"][name].get("test", 0) for name in ("images", "patients"))
+    tested = {"value": str(images), "text": f"test images of {patients} patients"}
+    test = document["test"]
+    if test is None or document["verdict"] == "not assessable":
+        return [tested]
+    low, high = (f"{100 * end:+.1f}" for end in test["accuracy_gain_interval_90"])
+    return [
+        {
+            "value": f"{100 * test['accuracy_gain']:+.1f} points",
+            "text": f"of accuracy, with heads of the clusters' own (90 % interval {low} to {high})",
+        },
+        {
+            "value": f"p = {tables.number(test['p'])}",
+            "text": f"for one linear rule, {tables.number(test['p_nonlinear'])} for one that may be curved"
+            f" ({test['draws']} draws)",
+        },
+        tested | {"text": f"{tested['text']} in {len(test['compared_clusters'])} compared clusters"},
+    ]
 
 
 def _warning(text: str) -> dict[str, str]:

@@ -18,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--dataset", type=Path, required=True, help="folder of classes.csv and rejected.csv")
     arguments.add_argument("--split-counts", type=Path, required=True, help="counts of the split, CSV")
     arguments.add_argument("--split-figure", type=Path, required=True, help="figure of the split, PNG")
+    arguments.add_argument("--images", type=Path, required=True, help="images.parquet")
+    arguments.add_argument("--pixels", type=Path, required=True, help="pixels.h5, for the pictures of the explorer")
     arguments.add_argument("--output", type=Path, required=True, help="output: index.html")
     args = arguments.parse_args(argv)
     context = parse(StudyContext, args.context)
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         dataset=args.dataset,
         split_counts=args.split_counts,
         split_figure=args.split_figure,
+        images=args.images,
+        pixels=args.pixels,
     )
     with atomic_path(args.output) as temporary:
         temporary.write_text(render(data), encoding="utf-8")
