@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/cluster.smk"
 include: "rules/retrain.smk"
 include: "rules/hybrid.smk"
+include: "rules/features.smk"
 include: "rules/compare.smk"
 include: "rules/report.smk"
 
@@ -25,6 +26,7 @@ localrules:
     all,
     data,
     embeddings,
+    feature_tables,
     hybrid_tables,
     shard,
     tables,
@@ -45,6 +47,8 @@ rule all:
         # a table or figure that a reader misses is made again, though the report stands
         expand(rules.compare.output, study=layout.config.studies),
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
+        layout.feature_files(),
+        expand(rules.models.output, study=layout.model_studies()),
 
 
 rule data:
@@ -62,6 +66,12 @@ rule embeddings:
         ],
 
 
+rule feature_tables:
+    input:
+        layout.feature_files(),
+        expand(rules.models.output, study=layout.model_studies()),
+
+
 rule hybrid_tables:
     input:
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
@@ -71,3 +81,5 @@ rule tables:
     input:
         expand(rules.compare.output, study=layout.config.studies),
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
+        layout.feature_files(),
+        expand(rules.models.output, study=layout.model_studies()),

@@ -95,6 +95,7 @@ wildcard_constraints:
     controls="[a-z0-9-]+",
     dataset="[a-z0-9-]+",
     head="[a-z0-9-]+",
+    features="[a-z0-9-]+",
     hybrid="[a-z0-9-]+",
     network=one_of(layout.networks()),
     pixels="[a-z0-9-]+",

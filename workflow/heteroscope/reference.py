@@ -57,6 +57,8 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("hybrids: `classifier` svm", config.SupportVectors),
     ("hybrids: `classifier` knn", config.NearestNeighbours),
     ("hybrids: `tuning`", config.Tuning),
+    ("features", config.Features),
+    ("features: `retrieval`", config.Retrieval),
     ("studies", config.Study),
     ("studies: `primary`", config.Primary),
 ]

@@ -50,6 +50,8 @@ from heteroscope.config.experiment import Primary as Primary
 from heteroscope.config.experiment import Reduction as Reduction
 from heteroscope.config.experiment import Study as Study
 from heteroscope.config.experiment import StudyContext as StudyContext
+from heteroscope.config.features import Features as Features
+from heteroscope.config.features import Retrieval as Retrieval
 from heteroscope.config.networks import Backbone as Backbone
 from heteroscope.config.networks import Finetune as Finetune
 from heteroscope.config.networks import Plateau as Plateau

@@ -136,6 +136,9 @@ class Study(Closed):
     hybrids: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
         default=[], description="ids of hybrids, compared with the head on every backbone"
     )
+    features: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
+        default=[], description="ids of feature analyses, made of every backbone"
+    )
     primary: Primary = Field(
         description="the one analysis that the verdict rests on; all others are sensitivity analyses"
     )

@@ -14,6 +14,7 @@ from heteroscope.config.branches import Hybrid
 from heteroscope.config.data import Augmentation, Pixels, Split
 from heteroscope.config.datasets import Dataset, UnionDataset
 from heteroscope.config.experiment import Clustering, Controls, Head, Study
+from heteroscope.config.features import Features
 from heteroscope.config.networks import Backbone
 
 
@@ -34,6 +35,9 @@ class Config(Closed):
     controls: dict[Identifier, Controls] = Field(description="random arms")
     hybrids: dict[Identifier, Hybrid] = Field(
         default_factory=dict, description="classical classifiers on embeddings, in place of heads"
+    )
+    features: dict[Identifier, Features] = Field(
+        default_factory=dict, description="tests of single features, and image search"
     )
     studies: dict[Identifier, Study] = Field(description="what is asked; a report each")
 
@@ -78,6 +82,8 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
             yield f"studies.{name}.clusterings.{index}", clustering, list(config.clusterings)
         for index, hybrid in enumerate(study.hybrids):
             yield f"studies.{name}.hybrids.{index}", hybrid, list(config.hybrids)
+        for index, features in enumerate(study.features):
+            yield f"studies.{name}.features.{index}", features, list(config.features)
 
 
 def _unknown_references(config: Config) -> list[str]:

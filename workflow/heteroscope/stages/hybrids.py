@@ -18,20 +18,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from heteroscope import store
     from heteroscope.evaluation.confusions import confusions
-    from heteroscope.evaluation.hybrids import load_model, model_table, pair_table, time_table
+    from heteroscope.evaluation.hybrids import hybrid_pairs, hybrid_table, time_table
+    from heteroscope.evaluation.models import load_model, weights_of
     from heteroscope.figures.hybrids import draw_all_confusions, draw_costs
     from heteroscope.figures.style import save_figure
 
     models = [load_model(files) for files in json_argument(args.plan)]
-    scores = model_table(models)
+    scores = hybrid_table(models)
     times = time_table(models, scores)
-    for name, table in (("hybrids", scores), ("hybrid-tests", pair_table(models)), ("hybrid-times", times)):
+    for name, table in (("hybrids", scores), ("hybrid-tests", hybrid_pairs(models)), ("hybrid-times", times)):
         store.write_table_in_all_formats(table, args.output / f"{name}.csv")
-    footer = "weights: " + "; ".join(dict.fromkeys(f"{model.backbone}: {model.summary['weights']}" for model in models))
+    footer = weights_of(models)
     save_figure(draw_costs(times), args.output / "hybrid-times.png", footer=footer)
-    called = {
-        model.name: confusions(model.probability, model.rows["label"].to_numpy(), model.class_names) for model in models
-    }
+    called = {model.name: confusions(model.probability, model.label, model.class_names) for model in models}
     save_figure(draw_all_confusions(called), args.output / "hybrid-confusions.png", footer=footer)
 
 
