@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import shtab
 import yaml
 
 from heteroscope.config import load
@@ -27,7 +28,8 @@ COLUMNS = ("path_column", "label", "patient")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("root", type=Path, metavar="ROOT", help="a folder of images, or a table that lists them")
+    root = parser.add_argument("root", type=Path, metavar="ROOT", help="a folder of images, or a table that lists them")
+    root.complete = shtab.FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--output", type=Path, default=Path("mine.yaml"), metavar="FILE", help="what to write (default: mine.yaml)"
     )
