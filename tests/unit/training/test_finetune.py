@@ -46,9 +46,9 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def spec(**recipe: object) -> str:
+def spec(model: str = "small-cnn", **recipe: object) -> str:
     defaults = {"epochs": 6, "batch_size": 16, "learning_rate": 0.003}
-    backbone = {"model": "small-cnn", "weights": "trained", "pixels": "p", "finetune": defaults | recipe}
+    backbone = {"model": model, "weights": "trained", "pixels": "p", "finetune": defaults | recipe}
     return json.dumps(backbone)
 
 
@@ -61,7 +61,9 @@ def train(study: Path, output: str = "model", *flags: str, **recipe: object) -> 
         [
             *("--spec", text, "--pixels", str(study / "pixels.h5"), "--split", str(study / "split.parquet")),
             *("--split-id", "holdout", "--weights", str(initial), "--threads", "1"),
-            *("--model", str(study / f"{output}.pt"), "--history", str(study / f"{output}.csv"), *flags),
+            *("--model", str(study / f"{output}.pt"), "--history", str(study / f"{output}.csv")),
+            *("--probabilities", str(study / f"{output}.parquet"), "--times", str(study / f"{output}.json")),
+            *("--summary", str(study / f"{output}-summary.json"), *flags),
         ]
     )
     return read_table(study / f"{output}.csv")
@@ -111,6 +113,9 @@ def test_an_easy_cue_is_learnt(study: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "initial.pt",
         "model.pt",
         "model.csv",
+        "model.parquet",
+        "model.json",
+        "model-summary.json",
         "embeddings.h5",
         "engine.json",
         "cache",

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from heteroscope.backbones.registry import feature_map_name, normalisation
+from heteroscope.backbones.registry import GREY_ADAPTER, feature_map_name, normalisation
 from heteroscope.errors import ConfigError
 from heteroscope.model_names import unknown_name
 
@@ -17,7 +17,8 @@ Pooling = Literal["avg", "flatten"]
 class FeatureExtractor(nn.Module):
     """Pixels (n, 1 or 3, size, size) uint8 → embedding (n, d) float32.
 
-    Normalisation is part of the module, so that an engine can fuse it with the network.
+    Normalisation is part of the module, so that an engine can fuse it with the network. So is the adapter of a
+    backbone that has one (`registry.add_grey_adapter`); it takes one channel alone.
     """
 
     mean: torch.Tensor
@@ -41,6 +42,7 @@ class FeatureExtractor(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("standard_deviation", torch.tensor(standard_deviation).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
+        self.adapted = hasattr(backbone, GREY_ADAPTER)
         self.flatten = pooling == "flatten"
         self.layer = layer or (feature_map_name(backbone) if self.flatten else None)
         # DenseNet rectifies its last map by a function, which no module stands for.
@@ -53,7 +55,10 @@ class FeatureExtractor(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """The embedding (n, d) of pixels (n, 1 or 3, size, size) in 0 to 255."""
-        images = (pixels.float() / 255 - self.mean) / self.standard_deviation  # one channel becomes three
+        images = pixels.float() / 255
+        if self.adapted:
+            images = self.backbone.get_submodule(GREY_ADAPTER)(images)
+        images = (images - self.mean) / self.standard_deviation  # one channel becomes three
         output = self.backbone(images)
         if self.layer is None:
             last: torch.Tensor = output[0] if isinstance(output, tuple) else output  # auxiliary heads while training

@@ -21,6 +21,8 @@ _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _NOTHING = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 _PUBLISHED = {"efficientnet_v2_l": _CENTRED, HYBRID_CNN: _NOTHING}
 
+GREY_ADAPTER = "grey_adapter"
+
 # The first name that a network has is the module whose output is its last feature map.
 _FEATURE_MAPS = (
     "permute",  # swin
@@ -98,6 +100,47 @@ def feature_map_name(network: nn.Module) -> str:
         if name in modules:
             return name
     raise ConfigError("pooling: flatten: this network's last feature map is not known; name it by `layer`")
+
+
+_STAGES = {  # feature map → what holds the stages, where the map is not one of them
+    "features": "features",
+    "permute": "features",
+    "trunk_output": "trunk_output",
+    "layers": "layers",
+    "encoder": "encoder.layers",
+}
+
+
+def behind_frozen(network: nn.Module) -> list[str]:
+    """Names of the modules of a network's last stage that convolves or attends, and of all that are behind it.
+
+    Raises:
+        ConfigError: the network's stages are not known.
+    """
+    name = feature_map_name(network)
+    if name in _STAGES:
+        stages = network.get_submodule(_STAGES[name]).named_children()
+        name = f"{_STAGES[name]}.{[stage for stage, module in stages if _has_matrices(module)][-1]}"
+    names = [name for name, _ in network.named_modules()]
+    return names[names.index(name) :]
+
+
+def _has_matrices(module: nn.Module) -> bool:
+    """Whether a module convolves, attends or mixes channels, and does not scale them alone."""
+    return any(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def add_grey_adapter(backbone: nn.Module) -> None:
+    """Give a backbone a trainable 3×3 convolution from one to three channels, which stands before its normalisation.
+
+    It begins as what a network without one does with grey images: three equal channels.
+    """
+    adapter = nn.Conv2d(1, 3, kernel_size=3, padding=1)
+    nn.init.zeros_(adapter.weight)
+    nn.init.zeros_(adapter.get_parameter("bias"))
+    with torch.no_grad():
+        adapter.weight[:, :, 1, 1] = 1.0
+    backbone.add_module(GREY_ADAPTER, adapter)
 
 
 def normalisation(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

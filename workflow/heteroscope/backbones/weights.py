@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from heteroscope.atomic import atomic_path
-from heteroscope.backbones.registry import build_backbone, head_prefix
+from heteroscope.backbones.registry import GREY_ADAPTER, add_grey_adapter, build_backbone, head_prefix
 from heteroscope.errors import ConfigError, DataError, StoreError
 from heteroscope.model_names import RANDOM, TORCHVISION_MODELS, TORCHVISION_WEIGHTS
 from heteroscope.provenance import file_sha256
@@ -184,7 +184,7 @@ def _tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """A saved mapping; nothing but tensors and plain values is ever unpickled."""
     try:
-        _require_whole(path)
+        require_whole(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -194,7 +194,7 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _require_whole(path: Path) -> None:
+def require_whole(path: Path) -> None:
     """Compare the checksums in an archive of torch, which torch itself does not look at."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -204,7 +204,7 @@ def _require_whole(path: Path) -> None:
 
 
 def _load_into(network: nn.Module, model: str, content: dict[str, Any], path: Path) -> None:
-    """Load a state dict, bare or under `state_dict`, head or no head.
+    """Load a state dict, bare or under `state_dict`, head or no head; with a grey adapter if it holds one.
 
     Raises:
         DataError: names or shapes are not those of the model.
@@ -218,6 +218,8 @@ def _load_into(network: nn.Module, model: str, content: dict[str, Any], path: Pa
         for name, tensor in state.items()
         if isinstance(tensor, torch.Tensor) and not name.startswith(prefix)
     }
+    if any(name.startswith(f"{GREY_ADAPTER}.") for name in state) and not hasattr(network, GREY_ADAPTER):
+        add_grey_adapter(network)
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:

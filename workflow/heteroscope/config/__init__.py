@@ -53,6 +53,7 @@ from heteroscope.config.experiment import StudyContext as StudyContext
 from heteroscope.config.features import Features as Features
 from heteroscope.config.features import Retrieval as Retrieval
 from heteroscope.config.networks import Backbone as Backbone
+from heteroscope.config.networks import Cyclical as Cyclical
 from heteroscope.config.networks import Finetune as Finetune
 from heteroscope.config.networks import Plateau as Plateau
 from heteroscope.config.parsing import dump as dump

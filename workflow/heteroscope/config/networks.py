@@ -19,18 +19,48 @@ class Plateau(Closed):
     patience: Positive = Field(4, description="epochs without improvement before it is")
 
 
+class Cyclical(Closed):
+    """A learning rate that rises and falls between two values with every step (Smith, 2017)."""
+
+    method: Literal["cyclical"] = Field(description="raise and lower the learning rate in triangles, step by step")
+    maximum: Annotated[float, Field(gt=0)] = Field(
+        description="highest learning rate of the first triangle; the lowest is `learning_rate`"
+    )
+    step_size: Annotated[float, Field(gt=0)] = Field(3.0, description="epochs from the lowest to the highest one")
+    mode: Literal["triangular", "triangular2"] = Field(
+        "triangular2", description="triangular2: every triangle is half as high as the one before"
+    )
+
+
 class Finetune(Closed):
     """How a study trains its own backbone before it is used as a frozen one."""
 
     share: Literal["backbone", "train"] = Field(
         "backbone", description="the split's share B; `train` makes the verdict not assessable"
     )
+    trainable: Literal["all", "last-block", "head", "adapter"] = Field(
+        "all",
+        description="what is trained beside the head. last-block: the last stage that convolves or attends, and what is"
+        " behind it; adapter: a 3×3 convolution from one to three channels before the network, for grey images. All"
+        " else is frozen, the running statistics of its batch norms too",
+    )
     initial: str = Field("random", description="weights to start from: random, a torchvision weight name, or a file")
     augmentation: str = Field(NO_AUGMENTATION, description="id of an augmentation drawn anew each epoch, or none")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer")
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="its learning rate")
-    schedule: Plateau | None = Field(None, description="how the learning rate changes; null: it stays")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="of sgd")
+    schedule: Annotated[Plateau | Cyclical, Field(discriminator="method")] | None = Field(
+        None, description="how the learning rate changes; null: it stays"
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="its weight decay")
+    imbalance: Literal["none", "oversample", "class-weights"] = Field(
+        "none",
+        description="oversample: images of smaller classes are shown more often, until all classes are as large;"
+        " class-weights: their loss counts more. What selects the epoch stays as it is",
+    )
+    precision: Literal["float32", "mixed"] = Field(
+        "float32", description="mixed: bfloat16 where it suffices, on a GPU; float32 elsewhere"
+    )
     loss: Literal["cross-entropy", "focal"] = Field(
         "cross-entropy", description="focal: images that are called right already count less"
     )
@@ -42,9 +72,22 @@ class Finetune(Closed):
         0.0, description="what the held-out loss must fall by, to be an improvement"
     )
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="share of the patients that selects the epoch"
+        0.2,
+        description="share of the patients that selects the epoch; with `share: train` the split's validation images"
+        " do, where it has any",
     )
     seed: Seed = Field(0, description="of initialisation, order and held-out patients")
+
+    @model_validator(mode="after")
+    def _rates_fit(self) -> Self:
+        if isinstance(self.schedule, Cyclical) and self.schedule.maximum <= self.learning_rate:
+            raise ValueError(
+                f"schedule.maximum: {self.schedule.maximum:g} is not above learning_rate {self.learning_rate:g}, the"
+                " lowest of the cycle"
+            )
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum: belongs to sgd, not to {self.optimizer}; leave it out")
+        return self
 
 
 class Backbone(Closed):

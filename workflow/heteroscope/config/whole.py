@@ -48,6 +48,7 @@ class Config(Closed):
             *_union_problems(self),
             *_split_problems(self),
             *_protocol_problems(self),
+            *_adapter_problems(self),
         ]:
             raise ValueError("\n".join(problems))
         return self
@@ -143,6 +144,17 @@ def _protocol_problems(config: Config) -> list[str]:
                     " tests; set finetune.share: backbone and a backbone share of the split, or choose another split"
                 )
     return problems
+
+
+def _adapter_problems(config: Config) -> list[str]:
+    """Adapters that would see three channels."""
+    return [
+        f"backbones.{name}.finetune.trainable: adapter makes three channels of one, but pixels {backbone.pixels!r} have"
+        " three; name pixels with `channels: 1`"
+        for name, backbone in config.backbones.items()
+        if backbone.finetune and backbone.finetune.trainable == "adapter"
+        if backbone.pixels in config.pixels and config.pixels[backbone.pixels].channels != 1
+    ]
 
 
 def dataset_root(config: Config, dataset: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +22,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--weights", required=True, type=Path, help="the initial weights file")
     arguments.add_argument("--model", required=True, type=Path, help="weights file to write (.pt)")
     arguments.add_argument("--history", required=True, type=Path, help="table of epochs to write (.csv)")
+    arguments.add_argument("--probabilities", required=True, type=Path, help="table to write: what its own head says")
+    arguments.add_argument("--summary", required=True, type=Path, help="what the network stands on, to write (.json)")
+    arguments.add_argument("--times", required=True, type=Path, help="output: seconds, which no run repeats")
+    arguments.add_argument("--logs", type=Path, help="folder for a log of every step (CSV, TensorBoard); none: no logs")
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
     from heteroscope.backbones.weights import read_weights, write_weights
-    from heteroscope.store import read_table, write_table
+    from heteroscope.store import read_table, write_json, write_table
     from heteroscope.training.finetune import finetune
 
     spec: Backbone = parse(Backbone, args.spec)
@@ -38,9 +43,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         recipe=spec.finetune,
         augmentation=parse(Augmentation | None, args.augmentation),
         threads=args.threads,
+        output=args.model,
+        logs=args.logs,
     )
     write_weights(trained.weights, args.model)
     write_table(trained.history, args.history)
+    write_table(trained.probabilities, args.probabilities)
+    write_json(trained.summary, args.summary)
+    write_json(trained.times, args.times)
+    shutil.rmtree(trained.checkpoints)
 
 
 if __name__ == "__main__":

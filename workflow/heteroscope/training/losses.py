@@ -8,16 +8,21 @@ from torch import Tensor
 SMALLEST = 1e-7  # of 1 − p, which stands in a denominator
 
 
-def focal_loss(scores: Tensor, label: Tensor, gamma: float) -> Tensor:
+def focal_loss(scores: Tensor, label: Tensor, gamma: float, weight: Tensor | None = None) -> Tensor:
     """The mean of −(1 − p)^γ log p, p the probability of the true class; γ = 0 is cross-entropy.
 
     Args:
         scores: (n, C) before the softmax.
         label: (n,) int.
         gamma: γ.
+        weight: (C,) of the classes, as torch's cross-entropy takes it; None: all alike.
     """
     log_p = scores.log_softmax(dim=1).gather(1, label[:, None])[:, 0]
-    return -((-torch.expm1(log_p)) ** gamma * log_p).mean()
+    losses = -((-torch.expm1(log_p)) ** gamma * log_p)
+    if weight is None:
+        return losses.mean()
+    weights = weight[label]
+    return (weights * losses).sum() / weights.sum()
 
 
 def focal_factor(p: Tensor, gamma: float) -> Tensor:

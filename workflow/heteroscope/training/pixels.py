@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -26,18 +26,42 @@ class LabelledImages:
         row: (n,) int, row of the pixels file.
         image_id: (n,) str.
         label: (n,) int.
+        copy: (n,) int, which of the copies of an image this one is, from 0; each has views of its own.
     """
 
     row: np.ndarray
     image_id: np.ndarray
     label: np.ndarray
+    copy: np.ndarray
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, chosen: np.ndarray) -> LabelledImages:
         """The chosen ones (a mask or numbers)."""
-        return LabelledImages(self.row[chosen], self.image_id[chosen], self.label[chosen])
+        return LabelledImages(self.row[chosen], self.image_id[chosen], self.label[chosen], self.copy[chosen])
+
+    def oversampled(self, *, seed: int) -> LabelledImages:
+        """With copies of the images of smaller classes, until all classes are as large as the largest.
+
+        Every image of a class has as many copies as any other, but for one more of some that are drawn.
+        """
+        generator = np.random.default_rng([seed, 1])
+        counts = np.bincount(self.label)
+        chosen, copy = [np.arange(len(self))], [np.zeros(len(self), dtype=np.int64)]
+        for label in np.flatnonzero(counts):
+            members = np.flatnonzero(self.label == label)
+            rounds, rest = divmod(int(counts.max()), len(members))
+            more = [np.tile(members, rounds - 1), np.sort(generator.permutation(members)[:rest])]
+            chosen += more
+            copy += [np.repeat(np.arange(1, rounds), len(members)), np.full(rest, rounds)]
+        rows = self.take(np.concatenate(chosen))
+        return replace(rows, copy=np.concatenate(copy))
+
+    def class_weights(self, classes: int) -> np.ndarray:
+        """(classes,) weights by which all classes count as much; 0 of a class without images."""
+        counts = np.bincount(self.label, minlength=classes)
+        return np.where(counts > 0, len(self) / (counts > 0).sum() / np.maximum(counts, 1), 0.0)
 
 
 def labelled_images(pixels: Path, rows: pd.DataFrame) -> LabelledImages:
@@ -54,6 +78,7 @@ def labelled_images(pixels: Path, rows: pd.DataFrame) -> LabelledImages:
         row=np.array([row_of[name] for name in rows["image_id"]], dtype=np.int64),
         image_id=rows["image_id"].to_numpy(dtype=object),
         label=rows["label"].to_numpy(dtype=np.int64),
+        copy=np.zeros(len(rows), dtype=np.int64),
     )
 
 
@@ -95,6 +120,7 @@ class _Images(Dataset):
         self.images = images
         self.augmentation = augmentation
         self.epoch = 0
+        self._copies = int(images.copy.max(initial=0)) + 1
 
     def __getitem__(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         arrays = [self.file["pixels"][self.images.row[position]] for position in positions]
@@ -102,10 +128,10 @@ class _Images(Dataset):
             from heteroscope.data.augmentation import augment  # only where views are made
 
             # an epoch's view is drawn like any other view: from image and number
-            names = self.images.image_id[positions]
+            names, views = self.images.image_id[positions], self.epoch * self._copies + self.images.copy[positions] + 1
             arrays = [
-                augment(pixels, self.augmentation, str(name), self.epoch + 1)
-                for pixels, name in zip(arrays, names, strict=True)
+                augment(pixels, self.augmentation, str(name), int(view))
+                for pixels, name, view in zip(arrays, names, views, strict=True)
             ]
         return torch.from_numpy(np.stack(arrays)), torch.from_numpy(self.images.label[positions])
 
@@ -149,9 +175,14 @@ class PixelsModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self._training = _Images(file, training, augmentation)
-        self._held_out = _Images(file, held_out, None)
+        self._held_out = held_out
+        self._file, self._batch_size = file, batch_size
         self._order = _Batches(len(training), batch_size, seed)
-        self._held_out_order = _Batches(len(held_out), batch_size, None)
+
+    @property
+    def steps(self) -> int:
+        """Training batches of an epoch."""
+        return len(self._order)
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch decides the order of images and their augmentation."""
@@ -163,4 +194,9 @@ class PixelsModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """In order, as they are."""
-        return DataLoader(self._held_out, sampler=self._held_out_order, batch_size=None)  # type: ignore[arg-type]
+        return self.in_order(self._held_out)
+
+    def in_order(self, images: LabelledImages) -> DataLoader:
+        """Any images of the file, as they are."""
+        order = _Batches(len(images), self._batch_size, None)
+        return DataLoader(_Images(self._file, images, None), sampler=order, batch_size=None)  # type: ignore[arg-type]
