@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/cluster.smk"
 include: "rules/retrain.smk"
 include: "rules/hybrid.smk"
+include: "rules/network.smk"
 include: "rules/features.smk"
 include: "rules/compare.smk"
 include: "rules/report.smk"
@@ -28,6 +29,7 @@ localrules:
     embeddings,
     feature_tables,
     hybrid_tables,
+    network_tables,
     shard,
     tables,
 
@@ -47,6 +49,7 @@ rule all:
         # a table or figure that a reader misses is made again, though the report stands
         expand(rules.compare.output, study=layout.config.studies),
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
+        layout.network_files(),
         layout.feature_files(),
         expand(rules.models.output, study=layout.model_studies()),
 
@@ -77,9 +80,15 @@ rule hybrid_tables:
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
 
 
+rule network_tables:
+    input:
+        layout.network_files(),
+
+
 rule tables:
     input:
         expand(rules.compare.output, study=layout.config.studies),
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
+        layout.network_files(),
         layout.feature_files(),
         expand(rules.models.output, study=layout.model_studies()),

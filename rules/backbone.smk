@@ -36,6 +36,9 @@ rule finetune:
     output:
         model="results/finetune/{dataset}/{backbone}/{split}/model.pt",
         history="results/finetune/{dataset}/{backbone}/{split}/history.csv",
+        probabilities="results/finetune/{dataset}/{backbone}/{split}/probabilities.parquet",
+        summary="results/finetune/{dataset}/{backbone}/{split}/network.json",
+        times="results/benchmarks/finetune/{dataset}/{backbone}/{split}.json",
     log:
         "results/logs/finetune/{dataset}/{backbone}/{split}.log",
     benchmark:
@@ -52,11 +55,13 @@ rule finetune:
     params:
         spec=spec_of(layout.finetune_spec),
         augmentation=spec_of(layout.finetune_augmentation),
+        logs=lambda wildcards, output: f"results/logs/finetune/{wildcards.dataset}/{wildcards.backbone}/{wildcards.split}",
         threads=threads_flag,
         code=code_digest("heteroscope.stages.finetune"),
     shell:
         "python -m heteroscope.stages.finetune {params.threads}"
         " --spec {params.spec:q} --augmentation {params.augmentation:q} --pixels {input.pixels:q}"
         " --split {input.split:q} --split-id {wildcards.split:q} --weights {input.weights:q}"
-        " --model {output.model:q} --history {output.history:q}"
+        " --model {output.model:q} --history {output.history:q} --probabilities {output.probabilities:q}"
+        " --summary {output.summary:q} --times {output.times:q} --logs {params.logs:q}"
         " 2>&1 | tee {log:q}"

@@ -220,6 +220,8 @@ def _embedding(raw: Raw, spec: Raw, part: str, add: Any) -> None:
         add("pixels", name, raw["backbones"][part]["pixels"])
     if trained:
         add("finetune", dataset, network)
+        for fold in folds_of(raw, split):
+            add("network", dataset, part, fold)
     for name in [dataset] if trained else [dataset, *members]:
         add("engine", name, network)
         add("embed", name, network)

@@ -48,7 +48,7 @@ def test_the_snakefile_lifts_snakemakes_own_limit_of_jobs_and_no_users(options: 
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
-    demo = {"phantom", "dataset", "split", "pixels", "finetune", "engine", "embed", "train", "cluster"}
+    demo = {"phantom", "dataset", "split", "pixels", "finetune", "network", "engine", "embed", "train", "cluster"}
     demo |= {"stability", "curve", "redraw", "labels", "gaussian", "compare", "report"}
     expected = dict.fromkeys(demo, 2) | {"weights": 1, "retrain": 4}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected

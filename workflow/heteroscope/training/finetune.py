@@ -37,6 +37,7 @@ from heteroscope.training.progress import Progress, Stopping, loggers
 IGNORED = (  # of Lightning, about what is meant so
     ".*does not have many workers.*",
     ".*treespec, LeafSpec.*",
+    ".*`srun` command is available.*",
     ".*in eval mode at the start of training.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*Experiment logs directory .* exists and is not empty.*",
