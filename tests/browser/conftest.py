@@ -1,0 +1,56 @@
+"""A browser that opens reports; without one, these tests are skipped and say so."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# a machine without a GPU draws WebGL by software
+FLAGS = ("--no-sandbox", "--enable-unsafe-swiftshader")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("no Chromium is installed: reports are not opened in a browser")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a page from disk; it must neither ask the network for anything nor have an error."""
+    pages: list[tuple[Page, list[str]]] = []
+
+    def open_page(path: Path, *, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        page = browser.new_context(viewport={"width": width, "height": height}, **options).new_page()
+        wrong: list[str] = []
+        pages.append((page, wrong))
+        address = path.resolve().as_uri()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.split("#")[0] == address or request.url.startswith(("data:", "blob:"))
+                else wrong.append(request.url)
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield open_page
+    for page, wrong in pages:
+        page.context.close()
+        assert wrong == []
