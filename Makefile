@@ -23,7 +23,6 @@ help: ## this list
 
 demo: $(INSTALLED) ## run the two demonstration studies and say where their reports are
 	snakemake --cores all
-	@python -m heteroscope.summary planted benign
 
 PHANTOMS := $(foreach truth,planted homogeneous,$(addprefix $(truth)-,$(shell seq 20))) $(addprefix benign-,$(shell seq 5))
 

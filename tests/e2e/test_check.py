@@ -111,6 +111,9 @@ def test_the_printed_commands_mend_an_edited_table(folder: Path) -> None:
     root = Path(__file__).parents[2]
     snakemake = [sys.executable, "-m", *run, "--snakefile", str(root / "Snakefile")]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(snakemake, cwd=folder, check=True, capture_output=True, env=os.environ | {"PATH": path})
+    environment = os.environ | {"PATH": path}
+    done = subprocess.run(snakemake, cwd=folder, check=True, capture_output=True, text=True, env=environment)
     assert table.read_bytes() == before
     assert check(folder)[0] == 0
+    # a finished run says where the report is
+    assert f"  report   {folder.resolve() / 'results/report/tiny/index.html'}\n" in done.stdout

@@ -47,6 +47,23 @@ def test_the_snakefile_lifts_snakemakes_own_limit_of_jobs_and_no_users(options: 
     assert "if self.job_rate_limiter is None" in inspect.getsource(JobScheduler.job_selector)
 
 
+@pytest.mark.parametrize(("targets", "said"), [(set(), ["one", "two"]), ({"data"}, None)])
+def test_a_run_of_everything_ends_by_saying_where_the_reports_are(targets: set[str], said: list[str] | None) -> None:
+    """A run of named files does not: reports that stand there may be those of an older one."""
+    at_end = re.search(r"^onsuccess:\n((?: .*\n)+)", (ROOT / "Snakefile").read_text(), re.M)
+    assert at_end is not None
+    called: list[list[str]] = []
+
+    def shell(command: str) -> None:
+        assert command == "python -m heteroscope.summary {studies:q}"
+        called.append(inspect.currentframe().f_back.f_locals["studies"])
+
+    workflow = SimpleNamespace(dag_settings=SimpleNamespace(targets=targets))
+    layout = SimpleNamespace(config=SimpleNamespace(studies=dict.fromkeys(["one", "two"])))
+    exec(textwrap.dedent(at_end[1]), {"workflow": workflow, "layout": layout, "shell": shell})
+    assert called == ([] if said is None else [said])
+
+
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
     demo = {"phantom", "dataset", "split", "pixels", "finetune", "network", "engine", "embed", "train", "cluster"}
     demo |= {"stability", "curve", "redraw", "labels", "gaussian", "compare", "report"}

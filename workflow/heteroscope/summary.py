@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heteroscope.atomic import atomic_path
-from heteroscope.benchmarked import job_times, jobs_of
 from heteroscope.stages.command import run
 from heteroscope.store import read_json
 
@@ -106,6 +105,8 @@ def verdict_counts(documents: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _cost(studies: Sequence[str]) -> str:
+    from heteroscope.benchmarked import job_times, jobs_of  # pandas: not for what every run prints at its end
+
     own = jobs_of(job_times(), studies)
     if own.empty:
         return "What its jobs cost was not measured."

@@ -84,9 +84,11 @@ def size_lines(layout: Layout) -> Iterator[str]:
                 copies = 1 + (augmentation.copies if augmentation and dataset == spec.dataset else 0)
                 key = f"{layout.embeddings(dataset, layout.network(backbone, spec.split))} {spec.augmentation}"
                 features[key] = images[dataset] * copies * width * BYTES
+    large = {"pixels.h5": sum(pixels.values()), "embeddings": sum(features.values())}
+    told = ", ".join(f"{name} {_bytes(size)}" for name, size in large.items() if size)
     yield (
-        f"how large   pixels.h5 {_bytes(sum(pixels.values()))}, embeddings {_bytes(sum(features.values()))} at most"
-        f" ({sum(images.values()):,} images); all else is small, but a file that is written anew stands there twice"
+        f"how large   {told}, for {sum(images.values()):,} images, fewer where some are rejected; all else is small,"
+        " but a file that is written anew stands there twice"
     )
     if unknown:
         yield f"            not counted: embeddings of {', '.join(sorted(unknown))}, whose width shows when they run"
