@@ -83,6 +83,11 @@ def add_backbone(study: Finished) -> None:
     study.config["studies"]["tiny"]["backbones"] = ["small-cnn", "other"]
 
 
+def add_features(study: Finished) -> None:
+    study.config["features"] = {"welch": {}}
+    study.config["studies"]["tiny"]["features"] = ["welch"]
+
+
 def add_study(study: Finished) -> None:
     study.config["heads"]["other"] = {"epochs": 2, "seeds": 1}
     study.config["studies"]["second"] = study.config["studies"]["tiny"] | {"head": "other"}
@@ -223,7 +228,8 @@ TABLE: dict[str, tuple[Change, str]] = {
         add_clustering,
         "cluster stability retrain×3 redraw labels gaussian compare report",
     ),
-    "backbone-added": (add_backbone, f"weights engine embed {BEHIND}"),
+    "backbone-added": (add_backbone, f"weights engine embed {BEHIND} models"),
+    "features-added": (add_features, "features"),
     "second-study": (add_study, f"train curve {ARMS} compare report"),
     "threads": (lambda study: study.config.update(threads=2), f"weights {EVERYTHING}"),
     # results

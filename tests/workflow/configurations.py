@@ -191,6 +191,8 @@ def expected_jobs(raw: Raw) -> dict[str, set[tuple]]:
     for name, spec in raw["studies"].items():
         add("compare", name)
         add("report", name)
+        if len(spec["backbones"]) > 1:
+            add("models", name)
         for part in {part for fused in spec["backbones"] for part in fused.split("+")}:
             _embedding(raw, spec, part, add)
         for fused in spec["backbones"]:

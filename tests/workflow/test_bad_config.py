@@ -17,6 +17,14 @@ PROBLEMS: dict[str, tuple[Change, list[str]]] = {
         lambda config: config["studies"]["tiny"].update(head="liner"),
         ["studies.tiny.head: unknown id 'liner' (did you mean 'linear'?); known: linear"],
     ),
+    "unknown features": (
+        lambda config: config["studies"]["tiny"].update(features=["welch"]),
+        ["studies.tiny.features.0: unknown id 'welch'; known: none"],
+    ),
+    "features without images to find": (
+        lambda config: config.update(features={"welch": {"retrieval": {"at": [5, 0]}}}),
+        ["features.welch.retrieval.at.1: 0: allowed: at least 1"],
+    ),
     "misspelt key": (
         lambda config: config["heads"]["linear"].update(epoch=3),
         ["heads.linear.epoch: unknown key (did you mean 'epochs'?)"],

@@ -596,9 +596,12 @@ class Layout:
         return list(dict.fromkeys(files))
 
     def models(self, study: str) -> list[dict[str, Any]]:
-        """The files of a study's head on each of its backbones, and of the primary clustering; lists are folds."""
+        """The files of a study's head on each of its backbones, and of networks with their own heads; lists are folds.
+
+        Beside a head stands the primary clustering of its embeddings.
+        """
         spec = self.config.studies[study]
-        return [
+        heads: list[dict[str, Any]] = [
             {"backbone": backbone, "classifier": spec.head, "method": "head"}
             | {
                 kind: self._of_classifier(spec, "train", backbone, spec.head, kind)
@@ -607,18 +610,19 @@ class Layout:
             | {"quality": self._analysis(spec, backbone, spec.primary.clustering)["quality"]}
             for backbone in spec.backbones
         ]
+        # times are of a run: no result depends on them
+        trained = [name for name in spec.backbones if name in self.trained()]
+        return heads + [self._of_network(spec, name) | {"times": []} for name in trained]
 
     def model_studies(self) -> list[str]:
-        """Ids of the studies that have models to compare."""
-        return [name for name in self.config.studies if len(self.models(name)) > 1]
+        """Ids of the studies that have backbones to compare."""
+        return [name for name, study in self.config.studies.items() if len(study.backbones) > 1]
 
     def model_files(self, study: str) -> list[str]:
         """All files that `models` names, for a rule's input."""
-        return [
-            path
-            for model in self.models(study)
-            for path in (*model["predictions"], *model["metrics"], model["quality"])
-        ]
+        models = self.models(study)
+        read = [path for model in models for path in (*model["predictions"], *model["metrics"])]
+        return read + [model["quality"] for model in models if "quality" in model]
 
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:

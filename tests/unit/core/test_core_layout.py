@@ -41,6 +41,7 @@ RAW: dict[str, Any] = {
     "clusterings": {"k2": {"k": 2}, "k3": {"k": 3}},
     "heads": {"linear": {}},
     "controls": {"all": {}, "plain": {"arms": ["size", "balanced"]}},
+    "features": {"welch": {}},
     "studies": {
         "one": {
             "dataset": "eyes",
@@ -375,6 +376,41 @@ def test_studies_share_what_does_not_differ(layout: Layout) -> None:
     )
     assert first == second
     assert len(first) == 4 + 2 * 3
+
+
+def with_study(**changes: Any) -> Layout:
+    return Layout(config.load(RAW | {"studies": {"one": RAW["studies"]["one"] | changes}}))
+
+
+def test_features_are_analysed_of_all_folds_together_and_change_no_comparison(layout: Layout) -> None:
+    found = with_study(features=["welch"])
+    folders = {str(Path(file).parent) for file in found.feature_files()}
+    assert folders == {f"results/features/eyes/{name}/cv/welch" for name in ("frozen", "frozen+tuned")}
+    assert layout.feature_files() == []
+    assert found.context("one") == layout.context("one")
+
+
+def test_features_are_tested_on_images_whose_labels_the_backbone_has_not_seen(layout: Layout) -> None:
+    assert [layout.tested_part(name) for name in ("frozen", "tuned", "frozen+tuned")] == ["train"] * 3
+    seen = RAW["backbones"]["tuned"]["finetune"] | {"share": "train"}
+    backbones = RAW["backbones"] | {"tuned": RAW["backbones"]["tuned"] | {"finetune": seen}}
+    splits = {"cv": {"test": 0.2, "validation": 0.1}}
+    found = Layout(config.load(RAW | {"backbones": backbones, "splits": splits}))
+    assert [found.tested_part(name) for name in ("frozen", "tuned", "frozen+tuned")] == ["train", "test", "test"]
+
+
+def test_backbones_stand_side_by_side_where_there_are_several(layout: Layout) -> None:
+    assert layout.model_studies() == ["one"]
+    models = with_study(backbones=["frozen", "tuned", "frozen+tuned"]).models("one")
+    heads = [("frozen", "linear"), ("tuned", "linear"), ("frozen+tuned", "linear")]
+    assert [(model["backbone"], model["classifier"]) for model in models] == [*heads, ("tuned", "end-to-end")]
+    assert models[0]["predictions"] == [
+        f"results/train/eyes/frozen/cv-{fold}/flip/linear/predictions.parquet" for fold in (1, 2)
+    ]
+    assert models[0]["quality"] == "results/cluster/eyes/frozen/cv/flip/k3/quality.json"
+    files = layout.model_files("one")
+    assert len(files) == len(set(files)) == 2 * (2 + 2 + 1)
+    assert not any("benchmarks" in path for path in files)
 
 
 def test_the_context_holds_what_the_study_names(layout: Layout) -> None:
