@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/cluster.smk"
 include: "rules/retrain.smk"
 include: "rules/hybrid.smk"
+include: "rules/explain.smk"
 include: "rules/network.smk"
 include: "rules/features.smk"
 include: "rules/compare.smk"
@@ -27,6 +28,7 @@ localrules:
     all,
     data,
     embeddings,
+    explanation_tables,
     feature_tables,
     hybrid_tables,
     network_tables,
@@ -54,6 +56,7 @@ rule all:
     input:
         expand("results/report/{study}/index.html", study=layout.config.studies),
         # a table or figure that a reader misses is made again, though the report stands
+        expand(rules.explanations.output, study=layout.explained_studies()),
         expand(rules.compare.output, study=layout.config.studies),
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
         layout.network_files(),
@@ -82,6 +85,11 @@ rule feature_tables:
         expand(rules.models.output, study=layout.model_studies()),
 
 
+rule explanation_tables:
+    input:
+        expand(rules.explanations.output, study=layout.explained_studies()),
+
+
 rule hybrid_tables:
     input:
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
@@ -94,6 +102,7 @@ rule network_tables:
 
 rule tables:
     input:
+        expand(rules.explanations.output, study=layout.explained_studies()),
         expand(rules.compare.output, study=layout.config.studies),
         expand(rules.hybrids.output, study=layout.hybrid_studies()),
         layout.network_files(),

@@ -94,6 +94,7 @@ wildcard_constraints:
     clustering="[a-z0-9-]+",
     controls="[a-z0-9-]+",
     dataset="[a-z0-9-]+",
+    explanation="[a-z0-9-]+",
     head="[a-z0-9-]+",
     features="[a-z0-9-]+",
     hybrid="[a-z0-9-]+",

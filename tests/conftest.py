@@ -17,7 +17,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-TARGETS = {"all", "data", "embeddings", "feature_tables", "hybrid_tables", "network_tables", "tables"}
+TARGETS = {"all", "data", "embeddings", "explanation_tables", "feature_tables", "hybrid_tables", "network_tables", "tables"}
 
 # the same examples in every run: a failure must be of the change under test
 hypothesis.settings.register_profile("fixed", derandomize=True)

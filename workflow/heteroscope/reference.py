@@ -50,6 +50,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("clusterings: `reduce`", config.Reduction),
     ("heads", config.Head),
     ("controls", config.Controls),
+    ("explanations", config.Explanation),
     ("hybrids", config.Hybrid),
     ("hybrids: `classifier` random-forest", config.RandomForest),
     ("hybrids: `classifier` adaboost", config.AdaBoost),

@@ -50,6 +50,7 @@ from heteroscope.config.experiment import Primary as Primary
 from heteroscope.config.experiment import Reduction as Reduction
 from heteroscope.config.experiment import Study as Study
 from heteroscope.config.experiment import StudyContext as StudyContext
+from heteroscope.config.explanations import Explanation as Explanation
 from heteroscope.config.features import Features as Features
 from heteroscope.config.features import Retrieval as Retrieval
 from heteroscope.config.networks import Backbone as Backbone

@@ -136,6 +136,9 @@ class Study(Closed):
     hybrids: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
         default=[], description="ids of hybrids, compared with the head on every backbone"
     )
+    explanations: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
+        default=[], description="ids of explanations of the head's decisions, made of every backbone"
+    )
     features: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
         default=[], description="ids of feature analyses, made of every backbone"
     )

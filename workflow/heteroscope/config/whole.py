@@ -14,6 +14,7 @@ from heteroscope.config.branches import Hybrid
 from heteroscope.config.data import Augmentation, Pixels, Split
 from heteroscope.config.datasets import Dataset, UnionDataset
 from heteroscope.config.experiment import Clustering, Controls, Head, Study
+from heteroscope.config.explanations import CALLED, TRUE, Explanation
 from heteroscope.config.features import Features
 from heteroscope.config.networks import Backbone
 
@@ -39,6 +40,9 @@ class Config(Closed):
     features: dict[Identifier, Features] = Field(
         default_factory=dict, description="tests of single features, and image search"
     )
+    explanations: dict[Identifier, Explanation] = Field(
+        default_factory=dict, description="maps of where in an image a decision comes from"
+    )
     studies: dict[Identifier, Study] = Field(description="what is asked; a report each")
 
     @model_validator(mode="after")
@@ -48,6 +52,7 @@ class Config(Closed):
             *_union_problems(self),
             *_split_problems(self),
             *_protocol_problems(self),
+            *_explanation_problems(self),
             *_adapter_problems(self),
         ]:
             raise ValueError("\n".join(problems))
@@ -83,6 +88,11 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
             yield f"studies.{name}.clusterings.{index}", clustering, list(config.clusterings)
         for index, hybrid in enumerate(study.hybrids):
             yield f"studies.{name}.hybrids.{index}", hybrid, list(config.hybrids)
+        for index, explanation in enumerate(study.explanations):
+            yield f"studies.{name}.explanations.{index}", explanation, list(config.explanations)
+    for name, explained in config.explanations.items():
+        for layered in explained.layers:
+            yield f"explanations.{name}.layers", layered, list(config.backbones)
         for index, features in enumerate(study.features):
             yield f"studies.{name}.features.{index}", features, list(config.features)
 
@@ -155,6 +165,28 @@ def _adapter_problems(config: Config) -> list[str]:
         if backbone.finetune and backbone.finetune.trainable == "adapter"
         if backbone.pixels in config.pixels and config.pixels[backbone.pixels].channels != 1
     ]
+
+
+def _explanation_problems(config: Config) -> list[str]:
+    """Explanations of decisions that are not made, and of fusions whose maps do not lie over each other."""
+    problems = []
+    for name, study in config.studies.items():
+        for fused in study.backbones if study.explanations else ():
+            seen = {config.backbones[part].pixels for part in fused.split(FUSION) if part in config.backbones}
+            if len(seen) > 1:
+                problems.append(
+                    f"studies.{name}: explanations lay the maps of {fused!r} over one image, but its parts look at"
+                    f" different pixels ({', '.join(sorted(seen))}); give them the same"
+                )
+        known = [config.explanations[one] for one in study.explanations if one in config.explanations]
+        for explained in (explanation.explained for explanation in known):
+            classes = config.datasets[study.dataset].class_names if study.dataset in config.datasets else [explained]
+            if explained not in (CALLED, TRUE, *classes):
+                problems.append(
+                    f"studies.{name}: an explanation is of {explained!r}, which is no class of {study.dataset!r}; name"
+                    f" {CALLED}, {TRUE}, or one of {', '.join(classes)}"
+                )
+    return problems
 
 
 def dataset_root(config: Config, dataset: str) -> Path | None:

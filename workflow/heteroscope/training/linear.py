@@ -36,7 +36,7 @@ class LinearHead:
     def directions(self, classes: np.ndarray, seed: int) -> np.ndarray:
         """What raises the logit of each image's class, (n, d), for (n,) int classes: its gradient by the embedding."""
         weight = self.weight[seed]
-        return np.where(classes[:, None] == 1, weight, -weight) if len(weight) == 1 else weight[classes]
+        return np.asarray(np.where(classes[:, None] == 1, weight, -weight) if len(weight) == 1 else weight[classes])
 
 
 def linear_head(weight: np.ndarray, samples: Samples) -> LinearHead:
