@@ -158,6 +158,19 @@ def test_condition_gives_the_test_set_and_leaves_its_patients_other_images_out(
     assert "1 images are left out" in caplog.text
 
 
+def test_a_condition_with_a_share_tests_other_patients_at_another_level() -> None:
+    """Every patient has images of both scanners: some patients test on one, the others train on the other."""
+    frame = images([0, 0, 1, 1] * 40, list(np.arange(160) // 2), attr_scanner=["a", "b"] * 80)
+    spec = Split(test={"where": {"scanner": ["b"]}, "share": 0.3}, validation=0.1, seed=1)
+    split = make_split(frame, spec, None, NAMES)
+    scanner = split["image_id"].map(frame.set_index("image_id")["attr_scanner"])
+    assert scanner[split["part"] == "test"].unique().tolist() == ["b"]
+    assert scanner[split["part"] != "test"].unique().tolist() == ["a"]
+    assert sides(split) == 1
+    assert split["part"].value_counts().to_dict() == {"train": 40, "test": 24, "validation": 16}
+    assert split["group"].nunique() == len(split) == 80
+
+
 def test_source_gives_test_and_validation() -> None:
     frame = images([0, 1] * 30, list(np.arange(60) // 2))
     frame["part"] = ["Training"] * 30 + [""] * 10 + ["val"] * 10 + ["test"] * 10

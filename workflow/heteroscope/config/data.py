@@ -45,6 +45,12 @@ class TestWhere(Closed):
 
     __test__ = False  # not a test class for pytest
     where: Where = Field(description="attribute → allowed values or range of the images that test")
+    share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="share of the patients whose images that meet the condition test; of all others, those that do not"
+        " meet it train. Needed where every patient has images of both kinds, such as several magnifications; null: all"
+        " images that meet it test",
+    )
 
 
 class TestPerClass(Closed):

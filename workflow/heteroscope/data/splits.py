@@ -140,16 +140,23 @@ def _blocks(images: pd.DataFrame, *, grouped: bool) -> np.ndarray:
 
 
 def _given_parts(images: pd.DataFrame, spec: Split, block: np.ndarray, stratum: np.ndarray) -> np.ndarray:
-    """(n,) train, validation or test, as far as the test set decides it."""
+    """(n,) train, validation or test, as far as the test set decides it; empty for images that may stand in none."""
     if spec.test == "source":
         return _parts_of_source(images)
-    if isinstance(spec.test, TestWhere):
-        test = meets(images, spec.test.where)
-    else:
+    if not isinstance(spec.test, TestWhere):
         assert isinstance(spec.test, float)
-        rng = np.random.default_rng([spec.seed, 0, 0])
-        test = _deal(block, stratum, [1 - spec.test, spec.test], rng) == 1
-    return np.where(test, "test", "train").astype(object)
+        drawn = _drawn(block, stratum, spec.test, spec.seed)
+        return np.where(drawn, "test", "train").astype(object)
+    met = meets(images, spec.test.where)
+    if spec.test.share is None:
+        return np.where(met, "test", "train").astype(object)
+    drawn = _drawn(block, stratum, spec.test.share, spec.seed)
+    return np.select([drawn & met, ~drawn & ~met], ["test", "train"], "").astype(object)
+
+
+def _drawn(block: np.ndarray, stratum: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """(n,) bool: the images of a share of the blocks."""
+    return np.asarray(_deal(block, stratum, [1 - share, share], np.random.default_rng([seed, 0, 0])) == 1)
 
 
 def _parts_of_source(images: pd.DataFrame) -> np.ndarray:
