@@ -54,6 +54,7 @@ onsuccess:
 rule all:
     default_target: True
     input:
+        rules.overview.output,
         expand("results/report/{study}/index.html", study=layout.config.studies),
         # a table or figure that a reader misses is made again, though the report stands
         expand(rules.explanations.output, study=layout.explained_studies()),

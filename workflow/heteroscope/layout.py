@@ -74,6 +74,38 @@ EXPLANATION_FILES = {
     "sheets": "examples.png",
     "feature_sheets": "features.png",
 }
+SHOWN_OF_BRANCHES = {  # what a report shows beside the clusters: file → caption
+    "models": {
+        "models.png": "models",
+        "models.csv": "models",
+        "roc.png": "roc",
+        "model-tests.csv": "model-tests",
+    },
+    "networks": {
+        "curves.png": "network-curves",
+        "report.csv": "network-report",
+        "confusion.png": "network-confusion",
+        "first.png": "network-first",
+        "wrong.png": "network-wrong",
+        "misclassified.csv": "network-misclassified",
+    },
+    "hybrids": {
+        "hybrids.csv": "hybrids",
+        "hybrid-times.png": "hybrid-times",
+        "hybrid-confusions.png": "hybrid-confusions",
+        "hybrid-tests.csv": "hybrid-tests",
+    },
+    "features": {
+        "volcano.png": "volcano",
+        "features.csv": "features",
+        "correlations.png": "correlations",
+        "redundancy.csv": "redundancy",
+        "retrieval.csv": "retrieval",
+        "retrieval.png": "retrieval-sheet",
+    },
+    "explanations": {"explanations.csv": "explanations"},
+    "examples": {"examples.png": "explain-examples", "features.png": "explain-features"},
+}
 FIGURES_OF_CLUSTERING = ("centroid-distances", "pca", "umap", "dendrogram", "exemplars")
 
 
@@ -623,6 +655,53 @@ class Layout:
         models = self.models(study)
         read = [path for model in models for path in (*model["predictions"], *model["metrics"])]
         return read + [model["quality"] for model in models if "quality" in model]
+
+
+    # ------------------------------------------------------------------------- branches in a report
+
+    def branches(self, study: str) -> list[dict[str, Any]]:
+        """What a study's report shows beside the clusters: branches, their parts, and pairs of file and caption."""
+        spec = self.config.studies[study]
+        compare = {"": f"results/compare/{study}"}
+        networks = {
+            f"{network}, {fold}": f"results/finetune/{spec.dataset}/{network}/{fold}"
+            for backbone in spec.backbones
+            for network in self.trained_parts(backbone)
+            for fold in self.config.folds(spec.split)
+        }
+        features = {
+            f"{backbone}, {name}": f"results/features/{spec.dataset}/{backbone}/{spec.split}/{name}"
+            for backbone in spec.backbones
+            for name in spec.features
+        }
+        examples = {
+            f"{entry['backbone']}, {entry['explanation']}, {fold}": str(Path(sheet).parent)
+            for entry in self.explained(study)
+            for fold, sheet in zip(self.config.folds(spec.split), entry["sheets"], strict=True)
+        }
+        folders = {
+            "models": compare if study in self.model_studies() else {},
+            "networks": networks,
+            "hybrids": compare if spec.hybrids else {},
+            "features": features,
+            "explanations": compare if spec.explanations else {},
+            "examples": examples,
+        }
+        return [
+            {"branch": branch, "parts": [_shown(branch, *part) for part in parts.items()]}
+            for branch, parts in folders.items()
+            if parts
+        ]
+
+    def branch_files(self, study: str) -> list[str]:
+        """All files that `branches` names, for a rule's input."""
+        parts = [part for branch in self.branches(study) for part in branch["parts"]]
+        return [path for part in parts for path, _ in part["files"]]
+
+
+def _shown(branch: str, name: str, folder: str) -> dict[str, Any]:
+    files = [(f"{folder}/{file}", caption) for file, caption in SHOWN_OF_BRANCHES[branch].items()]
+    return {"name": name, "files": files}
 
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:

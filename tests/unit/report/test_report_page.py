@@ -115,6 +115,9 @@ class Study:
             for a in analyses
         ]  # fmt: skip
 
+    def all_files(self) -> dict[str, object]:
+        return {"analyses": self.plan, "branches": []}
+
     def _named(self, analysis, clustering: str):
         return replace(analysis, class_names=["normal", NASTY], clustering=clustering)
 
@@ -170,7 +173,7 @@ class Study:
     def page(self) -> str:
         main(
             [
-                *("--context", config.dump(self.context), "--plan", json.dumps(self.plan)),
+                *("--context", config.dump(self.context), "--plan", json.dumps(self.all_files())),
                 *("--compare", str(self.folder / "compare"), "--dataset", str(self.folder / "dataset")),
                 *("--split-counts", str(self.folder / "counts.csv")),
                 *("--split-figure", str(self.folder / "compare/split.png")),
@@ -233,7 +236,7 @@ def page(raw) -> Page:
 def test_page_makes_no_request(raw, page):
     addresses = [attrs[name] for _, attrs in page.tags for name in ("src", "href", "srcset", "data") if name in attrs]
     assert addresses
-    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert all(address.startswith(("data:", "#")) or address == "../index.html" for address in addresses)
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
     markup, policy = re.sub(r"<script.*?</script>", "", raw, flags=re.DOTALL), "default-src 'none'"
     assert not re.search(r"url\(|@import|https?://", markup)
@@ -397,7 +400,7 @@ def test_a_missing_figure_is_named(tmp_path, analysis):
 
 def test_template_and_captions_stand_in_the_package():
     folder = Path(report.__file__).parent
-    assert (folder / "template.html.j2").is_file()
+    assert (folder / "study.html.j2").is_file()
     captions = {path.stem for path in (folder / "captions").glob("*.rst")}
     rules = (provenance.ROOT.parents[1] / "rules").glob("*.smk")
     named = {name for path in rules for name in re.findall(r"captions/([\w-]+)\.rst", path.read_text())}
@@ -421,7 +424,7 @@ def test_a_changed_template_changes_the_digest_of_the_stage(tmp_path, monkeypatc
 
     before = digests()
     after = []
-    for name, comment in (("template.html.j2", "<!-- -->"), ("explorer.js", "// ")):
+    for name, comment in (("study.html.j2", "<!-- -->"), ("explorer.js", "// ")):
         file = copy / "report" / name
         file.write_text(file.read_text(encoding="utf-8") + comment, encoding="utf-8")
         after.append(digests())

@@ -67,7 +67,8 @@ def explorer_data(
 
 def _within_budget(plan: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
     """The analyses whose points find room in the page, the first one always, and how many do not."""
-    shown, points = [], 0
+    shown: list[dict[str, Any]] = []
+    points = 0
     for entry in plan:
         points += len(read_table(Path(entry["projections"])))
         if shown and points > MOST_POINTS:

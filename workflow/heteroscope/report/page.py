@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from heteroscope.config import StudyContext
-from heteroscope.errors import StoreError
 from heteroscope.provenance import versions
 from heteroscope.report import tables, words
+from heteroscope.report.branches import branch_sections
+from heteroscope.report.costs import cost_table
 from heteroscope.report.explorer import explorer_data
+from heteroscope.report.methods import citation, methods_paragraphs
 from heteroscope.store import read_json, read_table
 
-TEMPLATE = "template.html.j2"
 TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "sensitivity", "metrics", "confusion")
 STABILITY = ("backbone", "clustering", "method", "k", "silhouette", "ari_bootstraps", "failed_bootstraps", "ari_seeds",
              "ari_backbones", "ari_with_primary")  # fmt: skip
@@ -28,21 +28,10 @@ LIBRARIES = ("heteroscope", "torch", "torchvision", "pytorch-lightning", "scikit
              "pandas", "statsmodels", "pillow", "matplotlib")  # fmt: skip
 
 
-def render(data: dict[str, Any]) -> str:
-    """Fill the template; every text is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(data)
-
-
 def page_data(
     context: StudyContext,
     plan: list[dict[str, Any]],
+    branches: list[dict[str, Any]],
     *,
     compare: Path,
     dataset: Path,
@@ -56,6 +45,7 @@ def page_data(
     Args:
         context: the study with every entry that it names.
         plan: `Layout.analyses`; of the files only figures, and those that the explorer reads.
+        branches: `Layout.branches`.
         compare: folder of the comparison's tables, figures and verdict.json.
         dataset: folder of classes.csv and rejected.csv.
         split_counts: counts by variable, level and part.
@@ -67,6 +57,7 @@ def page_data(
         StoreError: a table is missing or damaged.
     """
     document = read_json(compare / "verdict.json")
+    data = _data_section(context, document, dataset, split_counts, split_figure)
     plan = _primary_first(plan, context)
     frames = {name: read_table(compare / f"{name}.csv") for name in TABLES}
     return {
@@ -80,11 +71,15 @@ def page_data(
         "account": document["account"][1:],  # it begins with the finding, which `answer` tells
         "warnings": [_warning(text) for text in document["warnings"]],
         "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
-        "data": _data_section(context, document, dataset, split_counts, split_figure),
+        "data": data,
         "analyses": [_analysis(entry, frames, context) for entry in plan],
         "explorer": explorer_data(plan, context.dataset.class_names, images=images, pixels=pixels),
         "scripts": [get_plotlyjs(), (Path(__file__).parent / "explorer.js").read_text(encoding="utf-8")],
         "averaging": words.MACRO if len(context.dataset.class_names) > 2 else None,
+        "branches": branch_sections(branches),
+        "methods": methods_paragraphs(context, document, data["kept"]),
+        "citation": citation(),
+        "costs": _costs(context),
         "published": _published(document["published_comparison"]),
         "attributes": tables.plain_table(
             "How far each attribute goes with the clusters: 0 is not at all, 1 is completely. The p is from exchanging"
@@ -130,14 +125,7 @@ def _warning(text: str) -> dict[str, str]:
 
 
 def _figure(path: Path, title: str, caption: str) -> dict[str, str]:
-    return {"src": _picture(path), "title": title, "caption": caption}
-
-
-def _picture(path: Path) -> str:
-    try:
-        return tables.data_uri("image/png", path.read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file; run the workflow again to make it") from None
+    return {"src": tables.picture(path), "title": title, "caption": caption}
 
 
 def _download(path: Path) -> dict[str, str]:
@@ -167,7 +155,7 @@ def _data_section(
         "classes": tables.class_table(classes, read_table(split_counts), document["counts"]["patients"]),
         "rejections": tables.rejection_table(rejected) if len(rejected) else None,
         "figure": {
-            "src": _picture(split_figure),
+            "src": tables.picture(split_figure),
             "title": "The split",
             "caption": "How many images of each class, and of each level of what else is known, stand in each part. A"
             " level that stands in one part only is a trap.",
@@ -232,6 +220,18 @@ def _over_analyses(frame: pd.DataFrame) -> dict[str, Any]:
             frame[list(SENSITIVITY)],
         ),
     }
+
+
+def _costs(context: StudyContext) -> dict[str, Any] | None:
+    subjects = {context.id, context.study.dataset, *getattr(context.dataset, "datasets", ())}
+    found = cost_table(subjects)
+    if found is None:
+        return None
+    return tables.plain_table(
+        "Jobs on this study's dataset, those of other studies on it included, as each ran last: wall time and CPU time"
+        " in seconds, one after another. Times are of the machines that ran them.",
+        found,
+    )
 
 
 _ARITHMETIC = "{engine} in {precision}, lowest cosine similarity to torch in float32 {agreement}"

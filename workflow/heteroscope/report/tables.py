@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from heteroscope.errors import StoreError
 from heteroscope.report.words import AVERAGES, COLUMNS, INTERVAL, REJECTIONS
 
 Cell = dict[str, Any]
@@ -70,6 +72,18 @@ def table(
 def data_uri(kind: str, content: bytes) -> str:
     """Content as an address that needs no request."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def picture(path: Path) -> str:
+    """A PNG as an address that needs no request.
+
+    Raises:
+        StoreError: it is not there.
+    """
+    try:
+        return data_uri("image/png", path.read_bytes())
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the workflow again to make it") from None
 
 
 def plain_table(caption: str, frame: pd.DataFrame) -> Table:

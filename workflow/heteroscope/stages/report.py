@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write index.html."""
     arguments = parser(__doc__)
     arguments.add_argument("--context", required=True, help="JSON of the study and every entry that it names")
-    arguments.add_argument("--plan", required=True, help="JSON: the files of every backbone and clustering; -: stdin")
+    arguments.add_argument("--plan", required=True, help="JSON: the files of its analyses and branches; -: stdin")
     arguments.add_argument("--compare", type=Path, required=True, help="folder of the study's comparison")
     arguments.add_argument("--dataset", type=Path, required=True, help="folder of classes.csv and rejected.csv")
     arguments.add_argument("--split-counts", type=Path, required=True, help="counts of the split, CSV")
@@ -25,12 +25,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     context = parse(StudyContext, args.context)
     fix_threads(args.threads)
 
-    from heteroscope.atomic import atomic_path
-    from heteroscope.report.page import page_data, render
+    from heteroscope.report.page import page_data
+    from heteroscope.report.pages import write_page
 
+    plan = json_argument(args.plan)
     data = page_data(
         context,
-        json_argument(args.plan),
+        plan["analyses"],
+        plan["branches"],
         compare=args.compare,
         dataset=args.dataset,
         split_counts=args.split_counts,
@@ -38,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         images=args.images,
         pixels=args.pixels,
     )
-    with atomic_path(args.output) as temporary:
-        temporary.write_text(render(data), encoding="utf-8")
+    write_page("study.html.j2", data, args.output)
 
 
 if __name__ == "__main__":
