@@ -67,7 +67,7 @@ def config() -> dict[str, Any]:
         "heads": {"linear": {"epochs": 10, "seeds": 2, "monitor": "loss"}},
         "controls": {"few": {"repeats": 2, "draws": 19, "power": 0}},
         "explanations": {
-            "cam": {"tolerance": 8, "seed": 1, "features": 3, "layers": {"trained": "features.10"}},
+            "cam": {"tolerance": 8, "seed": 1, "features": 3, "layers": {"random": "features.10"}},
         },
         "studies": {"masses": study},
     }
@@ -134,7 +134,7 @@ def test_the_study_compares_its_branches_and_their_fusion(explained: Path) -> No
 
 def test_an_explanation_says_what_it_stands_on(explained: Path) -> None:
     summary = json.loads((results(explained, FUSED, "cam") / "summary.json").read_text())
-    assert summary["layers"] == {"trained": "features.10", "random": "features"}
+    assert summary["layers"] == {"trained": "features", "random": "features.10"}
     assert "random" in summary["weights"]
     assert summary["probability_difference"]["largest"] < 1e-3
 
