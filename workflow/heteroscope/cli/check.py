@@ -105,6 +105,8 @@ def read_config(path: Path, values: Sequence[str] = ()) -> dict[str, Any]:
         changes = {key: yaml.safe_load(text) for key, _, text in (value.partition("=") for value in values)}
     except RecursionError:
         raise ConfigError(f"{path}: cannot be read (nested too deeply); write it flatter") from None
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {_trouble(error, path)}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if not isinstance(config, Mapping):
@@ -112,6 +114,17 @@ def read_config(path: Path, values: Sequence[str] = ()) -> dict[str, Any]:
     if wrong := [value for value in values if "=" not in value]:
         raise ConfigError(f"--config {wrong[0]!r}: expected KEY=VALUE")
     return _merged(config, changes)
+
+
+def _trouble(error: yaml.MarkedYAMLError, path: Path) -> str:
+    """Where a file is no YAML, and why, in one line."""
+    if error.problem_mark is None:
+        return str(error)
+    number, column = error.problem_mark.line, error.problem_mark.column
+    lines = [*path.read_text(encoding="utf-8").split("\n"), ""]
+    tab = lines[number][column : column + 1] == "\t"
+    remedy = "a tab stands there; indent by spaces" if tab else "look at the indentation, colons and brackets before it"
+    return f"line {number + 1}, column {column + 1}: {error.problem}; {remedy}"
 
 
 def _merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

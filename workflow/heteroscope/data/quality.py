@@ -92,6 +92,7 @@ def curate(
     rows = _Rows(source.rename(columns={"label": "source_label"}))
     _match(rows, spec.classes, spec.match)
     rows.reject(~meets(rows.kept, spec.filter), "filtered", "does not meet the dataset's filter")
+    _require_classes(rows.kept, rows.table_of_rejected(), spec.class_names)  # before anything is decoded in vain
     if "sha256" not in source:  # the images of a union were verified by their own datasets
         _find(rows, root, {file.path: file.sha256 for file in listing})
         _decode(rows, root, workers)
