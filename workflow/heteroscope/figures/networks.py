@@ -43,6 +43,7 @@ def draw_curves(history: pd.DataFrame) -> Figure:
         axis.set_ylabel(name.replace(" at ", "\nat "))
         axis.grid(axis="y")
     axes[1].set_ylim(top=min(1.02, axes[1].get_ylim()[1]))
+    axes[2].set_ylim(bottom=0)
     axes[2].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

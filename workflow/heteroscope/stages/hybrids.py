@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from heteroscope.stages.command import fix_threads, json_argument, parser, run
@@ -29,9 +29,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, table in (("hybrids", scores), ("hybrid-tests", hybrid_pairs(models)), ("hybrid-times", times)):
         store.write_table_in_all_formats(table, args.output / f"{name}.csv")
     footer = weights_of(models)
-    save_figure(draw_costs(times), args.output / "hybrid-times.png", footer=footer)
+    save_figure(draw_costs(times), args.output / "hybrid-times.png", footer=footer + _counted_from(times["classifier"]))
     called = {model.name: confusions(model.probability, model.label, model.class_names) for model in models}
     save_figure(draw_all_confusions(called), args.output / "hybrid-confusions.png", footer=footer)
+
+
+def _counted_from(classifiers: Iterable[str]) -> str:
+    """What times of different kinds count from, where there are such."""
+    return "; times: of end-to-end from decoded images, else from embeddings" if "end-to-end" in [*classifiers] else ""
 
 
 if __name__ == "__main__":
