@@ -225,6 +225,15 @@ def test_a_recipe_on_the_training_set_selects_on_validation_images(study: Path) 
     assert read_weights(study / "model.pt", model="small-cnn").description.startswith("trained on 64 images")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has bfloat16")
+def test_mixed_precision_is_float32_without_a_gpu(study: Path) -> None:
+    digests = []
+    for precision in ("float32", "mixed"):
+        train(study, epochs=1, precision=precision)
+        digests.append(read_weights(study / "model.pt", model="small-cnn").sha256)
+    assert digests[0] == digests[1]
+
+
 # ---------------------------------------------------------------------------------- after a stop
 
 
