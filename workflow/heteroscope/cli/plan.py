@@ -86,9 +86,11 @@ def size_lines(layout: Layout) -> Iterator[str]:
                 features[key] = images[dataset] * copies * width * BYTES
     large = {"pixels.h5": sum(pixels.values()), "embeddings": sum(features.values())}
     told = ", ".join(f"{name} {_bytes(size)}" for name, size in large.items() if size)
+    read = all(Path(layout.images(name)).is_file() for name in images)
+    what = "images" if read else "files, of which some may be rejected"
     yield (
-        f"how large   {told}, for {sum(images.values()):,} images, fewer where some are rejected; all else is small,"
-        " but a file that is written anew stands there twice"
+        f"how large   {told}, for {sum(images.values()):,} {what};"
+        " all else is small, but a file that is written anew stands there twice"
     )
     if unknown:
         yield f"            not counted: embeddings of {', '.join(sorted(unknown))}, whose width shows when they run"
