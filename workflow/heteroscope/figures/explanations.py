@@ -23,7 +23,8 @@ HEAT_MAP = "inferno"
 OPACITY = 0.8  # of a map's strongest place
 PANEL = 1.55  # inches of an image
 CAPTION = 0.22  # inches of the words below it
-LONGEST = 22  # letters of a caption
+LONGEST = 29  # letters of a caption
+LONGEST_NAME = 15  # of a class within it
 WRONG = PALETTE[5]
 OUTLINE = PALETTE[4]
 
@@ -86,9 +87,10 @@ def draw_sheet(examples: Examples, columns: Sequence[Column], *, title: str) -> 
         for place, example in enumerate(row):
             if example is not None:
                 _draw_example(axes[place * across : (place + 1) * across], examples, columns, example)
-    heads = ["image", *(column.title for column in columns)]
-    for place, axis in enumerate(grid[0]):
-        _head(axis, heads[place % across])
+    titles = [column.title for column in columns]
+    heads = ["called right", *titles, "called wrong", *titles] if pairs else ["image", *titles]
+    for axis, words in zip(grid[0], heads, strict=True):
+        _head(axis, words)
     if pairs and examples.right.all():
         grid[0, across].text(0.02, 0.5, "None is called wrong.", fontsize=8)
     return figure
@@ -198,8 +200,12 @@ def _caption(axis: Axes, words: str, color: str) -> None:
     axis.set_xlabel("\n".join(_short(line) for line in words.split("\n")), fontsize=7, labelpad=2, color=color)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _short(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _name(class_name: str) -> str:
+    return _short(class_name, LONGEST_NAME)
 
 
 def example_columns(found: Explained) -> list[Column]:
@@ -231,8 +237,8 @@ def _decided(probability: np.ndarray, explained: np.ndarray, names: Sequence[str
     words = []
     for row, e, cam in zip(probability, explained, cams, strict=True):
         c = int(row.argmax())
-        about = f"no place for {names[e]}" if cam.max() <= 0 else f"map of {names[e]}" if c != e else ""
-        words.append(f"called {names[c]}, {row[c]:.2f}\n{about}".strip())
+        about = f"no place for {_name(names[e])}" if cam.max() <= 0 else f"map of {_name(names[e])}" if c != e else ""
+        words.append(f"called {_name(names[c])}, {row[c]:.2f}\n{about}".strip())
     return words
 
 
