@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +53,13 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def submit(cluster: Cluster) -> Iterator[Callable[..., Head]]:
-    """Start a run under the profile; it is interrupted if it outlives the tests."""
+    """Start a run under the profile, or a job with a run `within`; it is interrupted if it outlives the tests."""
     with ExitStack() as stack:
 
-        def start(folder: Path, snakefile: Path, *arguments: str) -> Head:
+        def start(folder: Path, snakefile: Path, *arguments: str, within: Sequence[str] = ()) -> Head:
             folder.mkdir(parents=True, exist_ok=True)
             log = folder / f"head-{len(list(folder.glob('head-*.log')))}.log"
-            command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
+            head = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
             # this cluster has no accounting database; users wait longer for the first look at the queue
             options = [
                 "--profile",
@@ -70,9 +71,12 @@ def submit(cluster: Cluster) -> Iterator[Callable[..., Head]]:
                 "--latency-wait",
                 "10",
             ]
+            command = [*head, *options, *arguments]
+            if within:
+                command = [*within, f"--output={log}", "--wrap", f"exec {shlex.join(command)}"]
             out = stack.enter_context(log.open("wb"))
             process = subprocess.Popen(
-                [*command, *options, *arguments],
+                command,
                 env=cluster.environment,
                 stdout=out,
                 stderr=out,
@@ -88,6 +92,16 @@ def submit(cluster: Cluster) -> Iterator[Callable[..., Head]]:
 def stubs(submit: Callable[..., Head], tmp_path_factory: pytest.TempPathFactory) -> Head:
     """Jobs that ask for the GPU and jobs that SLURM kills; they mostly wait, beside whatever else runs."""
     return submit(tmp_path_factory.mktemp("stubs"), ROOT / "tests/slurm/stub.smk")
+
+
+@pytest.fixture(scope="session")
+def head_in_a_job(submit: Callable[..., Head], tmp_path_factory: pytest.TempPathFactory) -> Head:
+    """A head process as docs/slurm.md submits it, but for five minutes; its job waits for longer, beside the others."""
+    page = (ROOT / "docs/slurm.md").read_text(encoding="utf-8").replace("\\\n", "")
+    options = re.search(r"^sbatch (.* --signal=B:INT@)300 --output=head-%j.log +--wrap 'exec ", page, re.M)[1]
+    # SLURM may send the signal a minute early
+    within = ["sbatch", "--wait", "--comment=rule_head", *shlex.split(f"{options}120 --time=5")]
+    return submit(tmp_path_factory.mktemp("head"), ROOT / "tests/slurm/stub.smk", "long-0", within=within)
 
 
 def _end(process: subprocess.Popen) -> None:

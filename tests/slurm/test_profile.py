@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from snakemake.cli import get_argument_parser
 
+from tests.rules import rules
+
 ROOT = Path(__file__).parents[2]
 PROFILE = yaml.safe_load((ROOT / "config/profiles/slurm/config.yaml").read_text())
 
@@ -25,12 +27,7 @@ def test_snakemake_knows_every_key() -> None:
 
 
 def test_exactly_the_rules_that_ask_for_a_gpu_go_to_its_partition() -> None:
-    asking = set()
-    for path in (ROOT / "rules").glob("*.smk"):
-        for rule in re.split(r"^(?:rule|use rule) ", path.read_text(), flags=re.M)[1:]:
-            name, base = re.match(r"(\w+)(?: as (\w+))?", rule).groups()
-            if "gpu=1" in rule or name in asking:
-                asking.add(base or name)
+    asking = {rule for rule, text in rules().items() if "gpu=1" in text}
     assert {"engine", "finetune", "embed", "views_shard"} <= asking
     assert PROFILE["set-resources"] == {rule: {"slurm_partition": "gpu"} for rule in asking}
 

@@ -20,10 +20,15 @@ GPU_RULES = {"engine", "embed"}
 
 
 @pytest.fixture(scope="session")
+def beside(stubs: Any, head_in_a_job: Any) -> None:
+    """What mostly waits goes on beside the rest."""
+
+
+@pytest.fixture(scope="session")
 def study(
-    stubs: Any, submit: Callable, unchanged_tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    beside: None, submit: Callable, unchanged_tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
-    """The tiny study, run by SLURM from the first job to the report, beside the stubs."""
+    """The tiny study, run by SLURM from the first job to the report, beside all that waits."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "study.yaml").write_text(yaml.safe_dump(dict(unchanged_tiny), sort_keys=False))
     head = submit(folder, ROOT / "Snakefile", "--configfile", str(folder / "study.yaml"))
@@ -103,6 +108,15 @@ def test_an_interrupted_head_leaves_no_job_behind_and_the_next_run_goes_on(
     again.finish()
     assert [job.rule for job in again.jobs()] == ["long", "long"]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("short-*")} == kept
+
+
+def test_a_head_in_a_job_cancels_its_jobs_before_its_time_ends(head_in_a_job: Any, cluster: Cluster) -> None:
+    """SIGINT comes from SLURM, by `--signal`."""
+    assert head_in_a_job.process.wait(timeout=400) == 1  # Snakemake's own end: SLURM's would be a signal
+    assert states(head_in_a_job, "long") == ["CANCELLED"]
+    (job,) = (job for job in cluster.jobs() if job.rule == "head")
+    assert (job.state, job.minutes) == ("FAILED", 5)
+    assert job.end - job.start < 295
 
 
 def states(head: Any, rule: str) -> list[str]:

@@ -12,6 +12,7 @@ from snakemake.cli import get_argument_parser
 
 from heteroscope.cli import COMMANDS
 from heteroscope.config import load
+from tests import rules
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -19,8 +20,7 @@ PAGES = [
     *sorted(str(path.relative_to(ROOT)) for folder in ("benchmarks", "docs") for path in (ROOT / folder).rglob("*.md")),
 ]
 PROGRAMS = ("make", "heteroscope", "python -m", "snakemake")
-RULES = set(re.findall(r"^rule (\w+):", (ROOT / "Snakefile").read_text(encoding="utf-8"), re.M))
-TARGETS = set(re.findall(r"^([\w./]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)) | {".venv/.installed"}
+MADE = set(re.findall(r"^([\w./]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)) | {".venv/.installed"}
 OPTIONS = {option for action in get_argument_parser(profiles=[])._actions for option in action.option_strings}
 
 
@@ -43,11 +43,11 @@ def commands(page: str, program: str) -> list[str]:
 def test_commands_are_there(page: str) -> None:
     """Targets of make, modules, and what Snakemake is asked for: options, rules, and files of `config/`."""
     first = {program: {line.split()[0] for line in commands(page, program)} for program in PROGRAMS}
-    assert first["make"] - TARGETS == set()
+    assert first["make"] - MADE == set()
     assert first["heteroscope"] - {command.NAME for command in COMMANDS} == set()
     assert [module for module in first["python -m"] if importlib.util.find_spec(module) is None] == []
     snakemake = "\n".join(commands(page, "snakemake"))
-    assert set(re.findall(r"^\w+", snakemake, re.M)) - RULES == set()
+    assert set(re.findall(r"^\w+", snakemake, re.M)) - rules.TARGETS == set()
     assert set(re.findall(r"(?<!\S)--[a-z-]+", snakemake)) - OPTIONS == set()
     assert [path for path in re.findall(r"(?<!\S)config/\S+[^\s']", snakemake) if not (ROOT / path).exists()] == []
 
