@@ -181,11 +181,11 @@ def add_notes(root: Path) -> None:
 # ------------------------------------------------------------------------------------------- the table
 
 ARMS = "retrain×2 redraw labels gaussian"
-BEHIND = f"cluster stability train curve {ARMS} compare report"
+BEHIND = f"cluster stability train curve {ARMS} compare overview report"
 EVERYTHING = f"dataset split pixels engine embed {BEHIND}"
 LARGE = (f"results/{PIXELS}", f"results/{EMBED}/embeddings.h5")  # here small enough to be compared by content
 learning_rate = entry("heads", "linear", learning_rate=0.01)
-HEADS = "train curve retrain×2 labels gaussian compare report"
+HEADS = "train curve retrain×2 labels gaussian compare overview report"
 
 TABLE: dict[str, tuple[Change, str]] = {
     # what no result depends on
@@ -201,12 +201,12 @@ TABLE: dict[str, tuple[Change, str]] = {
     # code
     "function-of-the-clustering": (
         code("clustering/distances.py", ".argmin(axis=1)", ".argmin(1)"),
-        f"cluster stability {ARMS} compare report",
+        f"cluster stability {ARMS} compare overview report",
     ),
     "function-of-the-decoding": (code("data/decoding.py", "\ndef ", "\nADDED = 1\n\n\ndef "), EVERYTHING),
     "stage-of-the-training": (
         code("stages/train.py", "fix_threads(args.threads)", "fix_threads(int(args.threads))"),
-        "train compare report",
+        "train compare overview report",
     ),
     "library-upgraded": (upgrade_library, ""),
     # images
@@ -216,21 +216,21 @@ TABLE: dict[str, tuple[Change, str]] = {
     "image-replaced": (images(raw_folder.replace), EVERYTHING),
     "label-changed": (images(raw_folder.relabel), EVERYTHING),
     # configuration
-    "title": (entry("studies", "tiny", title="Another title"), "compare report"),
+    "title": (entry("studies", "tiny", title="Another title"), "compare overview report"),
     "learning-rate": (learning_rate, HEADS),
-    "draws": (entry("controls", "few", draws=29), "redraw labels compare report"),
-    "repeats": (entry("controls", "few", repeats=6), "retrain×2 gaussian compare report"),
-    "smallest-test-part": (entry("controls", "few", min_test=3), "labels gaussian compare report"),
+    "draws": (entry("controls", "few", draws=29), "redraw labels compare overview report"),
+    "repeats": (entry("controls", "few", repeats=6), "retrain×2 gaussian compare overview report"),
+    "smallest-test-part": (entry("controls", "few", min_test=3), "labels gaussian compare overview report"),
     "share-of-test-images": (entry("splits", "holdout", test=0.25), f"split {BEHIND}"),
     "size-of-pixels": (entry("pixels", "square-32", size=40), f"pixels engine embed {BEHIND}"),
     "seed-of-weights": (entry("backbones", "small-cnn", seed=1), f"weights engine embed {BEHIND}"),
     "clustering-added": (
         add_clustering,
-        "cluster stability retrain×3 redraw labels gaussian compare report",
+        "cluster stability retrain×3 redraw labels gaussian compare overview report",
     ),
     "backbone-added": (add_backbone, f"weights engine embed {BEHIND} models"),
     "features-added": (add_features, "features"),
-    "second-study": (add_study, f"train curve {ARMS} compare report"),
+    "second-study": (add_study, f"train curve {ARMS} compare overview report"),
     "threads": (lambda study: study.config.update(threads=2), f"weights {EVERYTHING}"),
     # results
     "deleted-caches": (delete(PIXELS, f"{EMBED}/embeddings.h5", f"{EMBED}/engine.json"), ""),
@@ -241,13 +241,13 @@ TABLE: dict[str, tuple[Change, str]] = {
     "deleted-assignments": (delete(f"{CLUSTER}/assignments.parquet"), ""),
     "deleted-assignments-that-a-change-needs": (
         several(delete(f"{CLUSTER}/assignments.parquet"), entry("controls", "few", draws=29)),
-        "cluster stability retrain×2 redraw labels compare report",
+        "cluster stability retrain×2 redraw labels compare overview report",
     ),
     "deleted-checksums": (delete("checksums"), ""),
     "deleted-figure-of-the-clusters": (delete(f"{CLUSTER}/pca.png"), ""),
     "deleted-figure-asked-for": (several(delete(f"{CLUSTER}/pca.png"), ask(f"results/{CLUSTER}/pca.png")), "cluster"),
-    "deleted-table": (delete("compare/tiny/clusters.tex"), "compare report"),
-    "deleted-verdict": (delete("compare/tiny/verdict.json"), "compare report"),
+    "deleted-table": (delete("compare/tiny/clusters.tex"), "compare overview report"),
+    "deleted-verdict": (delete("compare/tiny/verdict.json"), "compare overview report"),
     "deleted-report": (delete("report/tiny/index.html"), "report"),
 }
 
@@ -278,7 +278,7 @@ def test_runs_after_changes_end_in_the_results_of_a_run_from_scratch(
     assert study.jobs(ran) == counted(EVERYTHING)
     several(learning_rate, add_clustering, delete(f"{CLUSTER}/assignments.parquet"))(study)
     assert study.jobs(ran) == counted(
-        "cluster×2 stability×2 train curve retrain×5 redraw×2 labels×2 gaussian×2 compare report"
+        "cluster×2 stability×2 train curve retrain×5 redraw×2 labels×2 gaussian×2 compare overview report"
     )
     assert study.jobs(planned) == {}
 

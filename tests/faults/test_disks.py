@@ -17,7 +17,7 @@ from heteroscope.store import open_h5
 
 STAGES = [
     *("phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "train", "curve", "cluster"),
-    *("stability", "retrain", "redraw", "labels", "gaussian", "compare", "report"),
+    *("stability", "retrain", "redraw", "labels", "gaussian", "compare", "overview", "report"),
 ]
 PIXELS = Path("results/dataset/toy/square-32/pixels.h5")
 EMBEDDINGS = Path("results/embed/toy/small-cnn/embeddings.h5")

@@ -188,6 +188,7 @@ def expected_jobs(raw: Raw) -> dict[str, set[tuple]]:
     def add(rule: str, *ids: object) -> None:
         jobs.setdefault(rule, set()).add(ids)
 
+    add("overview")
     for name, spec in raw["studies"].items():
         add("compare", name)
         add("report", name)

@@ -66,8 +66,8 @@ def test_a_run_of_everything_ends_by_saying_where_the_reports_are(targets: set[s
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
     demo = {"phantom", "dataset", "split", "pixels", "finetune", "network", "engine", "embed", "train", "cluster"}
-    demo |= {"stability", "curve", "redraw", "labels", "gaussian", "compare", "report"}
-    expected = dict.fromkeys(demo, 2) | {"weights": 1, "retrain": 4}
+    demo |= {"stability", "curve", "redraw", "labels", "gaussian", "compare", "overview", "report"}
+    expected = dict.fromkeys(demo, 2) | {"weights": 1, "retrain": 4, "overview": 1}
     assert planned(tmp_path, ROOT / "config/config.yaml") == expected
 
 
@@ -86,7 +86,7 @@ def test_studies_share_all_that_does_not_differ(planned: Callable, tmp_path: Pat
         ["phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "cluster", "stability"], 1
     )
     each = dict.fromkeys(["train", "curve", "redraw", "labels", "gaussian", "compare", "report"], 2)
-    assert planned(tmp_path, tiny) == once | each | {"retrain": 4}
+    assert planned(tmp_path, tiny) == once | each | {"retrain": 4, "overview": 1}
 
 
 def test_data_sets_are_drawn_only_where_the_controls_list_them(

@@ -38,14 +38,15 @@ LOADED = {
     "embed": NETWORK,
     "train": HEADS,
     "curve": HEADS,
-    "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "statsmodels", "umap"},
+    "cluster": {"matplotlib", "numba", "scipy", "scipy.stats", "sklearn", "umap"},
     "stability": {"scipy", "scipy.stats", "sklearn"},
     "retrain": HEADS,
     "redraw": {"scipy", "scipy.stats", "sklearn", "statsmodels"},
     "labels": HEADS,
     "gaussian": HEADS | {"sklearn", "statsmodels"},
     "compare": {"matplotlib", "scipy", "scipy.stats", "sklearn", "statsmodels"},
-    "report": set(),
+    "report": {"matplotlib"},
+    "overview": set(),
 }
 
 

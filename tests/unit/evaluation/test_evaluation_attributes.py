@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from heteroscope.data.attributes import restates_group
 from heteroscope.evaluation import attributes
-from heteroscope.evaluation.attributes import PatientExchange, attribute_table, restates_group
+from heteroscope.evaluation.attributes import PatientExchange, attribute_table
 
 
 def collection(patients: int = 90, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from heteroscope.data.attributes import restates_group
 from heteroscope.embedding.samples import rows_by_patient
 from heteroscope.evaluation.statistics import cramers_v, eta_squared, holm, permutation_p
 
@@ -40,16 +41,6 @@ def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: in
     return table.sort_values("excess", ascending=False, kind="stable", na_position="last", ignore_index=True).drop(
         columns="excess"
     )
-
-
-def restates_group(attribute: pd.Series, group: pd.Series) -> bool:
-    """Whether words (or numbers that are the group's own) name the groups again: one level a group and no other."""
-    known = attribute[attribute.notna()]
-    if pd.api.types.is_numeric_dtype(known):
-        return len(known) > 0 and bool((pd.to_numeric(group[known.index], errors="coerce") == known).all())
-    levels = known.nunique()
-    pairs = pd.DataFrame({"level": known, "group": group[known.index]}).drop_duplicates()
-    return levels > 1 and levels == len(pairs) == pairs["group"].nunique()
 
 
 def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]:

@@ -16,10 +16,10 @@ import pandas as pd
 
 from heteroscope.clustering.quality import SILHOUETTE_ROWS, silhouette
 from heteroscope.config import Features
+from heteroscope.data.attributes import restates_group
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
-from heteroscope.evaluation.attributes import restates_group
 from heteroscope.evaluation.baseline import EMBEDDING
 from heteroscope.evaluation.feature_tests import FEWEST, Correlations, Units, feature_table, units_of
 from heteroscope.evaluation.retrieval import Neighbours, nearest, precision_table

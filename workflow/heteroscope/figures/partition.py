@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from heteroscope.clustering.partition import Partition, nearest_images
 from heteroscope.clustering.projections import Projection
+from heteroscope.data.attributes import restates_group
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.embedding.samples import Samples
-from heteroscope.evaluation.attributes import restates_group
 from heteroscope.figures.clusters import SHEET_COLUMNS, dendrogram_figure, distance_figure, exemplar_figure
 from heteroscope.figures.pictures import read_pictures
 from heteroscope.figures.scatter import (

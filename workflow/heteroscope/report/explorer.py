@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from heteroscope.data.attributes import restates_group
 from heteroscope.embedding.blocks import drawn_rows
-from heteroscope.evaluation.attributes import restates_group
 from heteroscope.figures.pictures import each_picture
 from heteroscope.figures.scatter import Panel, attribute_panels, cluster_panel, label_panel
 from heteroscope.store import read_table
