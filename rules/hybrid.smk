@@ -50,6 +50,7 @@ rule hybrid:
 rule hybrids:
     input:
         files=of(layout.hybrid_files),
+        times=untracked(layout.hybrid_times),
     output:
         scores=report(
             "results/compare/{study}/hybrids.csv",

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from heteroscope.store import write_table
-from reliability.kills import PAGE, Kill, Study, differences, kill_once, write_page
+from reliability.kills import CONFIG, PAGE, Kill, Study, differences, kill_once, write_page
+from tests.rules import rules
 
 KILLS = [("pixels", True), ("embed", False), ("split", True), ("train", False), ("retrain", True)]
 
@@ -63,6 +64,10 @@ def test_kills_are_judged(study: Study, tmp_path: Path) -> None:
         "other content: results/embed/toy/small-cnn/embeddings.h5",
         "other content: results/split/toy/holdout.csv",
     ]
+
+
+def test_every_rule_has_a_job_to_be_killed(planned: Callable, tmp_path: Path) -> None:
+    assert planned(tmp_path, CONFIG).keys() == rules().keys()
 
 
 def test_the_page_counts_kills(tmp_path: Path) -> None:

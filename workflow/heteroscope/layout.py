@@ -606,8 +606,12 @@ class Layout:
         ]
 
     def hybrid_files(self, study: str) -> list[str]:
-        """All files that `hybrid_models` names, for a rule's input."""
-        return [path for model in self.hybrid_models(study) for kind in CLASSIFIER_FILES for path in model[kind]]
+        """The results that `hybrid_models` names, for a rule's input."""
+        return [path for model in self.hybrid_models(study) for path in model["predictions"] + model["metrics"]]
+
+    def hybrid_times(self, study: str) -> list[str]:
+        """The times that `hybrid_models` names: no two runs share them, so that they make nothing stale."""
+        return [path for model in self.hybrid_models(study) for path in model["times"]]
 
     # ------------------------------------------------------------------- features and backbones side by side
 
