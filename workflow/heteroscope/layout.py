@@ -578,12 +578,16 @@ class Layout:
         spec = self.config.studies[study]
         branches = [("train", spec.head, "head")]
         branches += [("hybrid", name, self.config.hybrids[name].classifier.method) for name in spec.hybrids]
-        return [
-            {"backbone": backbone, "classifier": name, "method": method}
-            | {kind: self._of_classifier(spec, branch, backbone, name, kind) for kind in CLASSIFIER_FILES}
-            for backbone in spec.backbones
-            for branch, name, method in branches
-        ] + [self._of_network(spec, name) for name in spec.backbones if name in self.trained()]
+        models = []
+        for backbone in spec.backbones:
+            models += [
+                {"backbone": backbone, "classifier": name, "method": method}
+                | {kind: self._of_classifier(spec, branch, backbone, name, kind) for kind in CLASSIFIER_FILES}
+                for branch, name, method in branches
+            ]
+            if backbone in self.trained():
+                models.append(self._of_network(spec, backbone))
+        return models
 
     def _of_network(self, spec: Study, backbone: str) -> dict[str, Any]:
         """The files of a trained network with its own head, which is one for all folds."""
@@ -659,7 +663,6 @@ class Layout:
         models = self.models(study)
         read = [path for model in models for path in (*model["predictions"], *model["metrics"])]
         return read + [model["quality"] for model in models if "quality" in model]
-
 
     # ------------------------------------------------------------------------- branches in a report
 
