@@ -40,7 +40,8 @@ def configuration() -> dict[str, Any]:
         "clusterings": {"k2": {"k": 2}},
         "heads": {"linear": {}},
         "controls": {"all": {}},
-        "studies": {"one": study},
+        "features": {"welch": {}},
+        "studies": {"one": study | {"features": ["welch"]}},
     }
 
 
@@ -172,6 +173,7 @@ def test_every_kind_of_result_is_looked_at() -> None:
         f"results/cluster/{axes.format('cv')}/k2/umap.png",
         f"results/train/{axes.format('cv-1')}/linear/predictions.parquet",
         f"results/retrain/{axes.format('cv-1')}/k2/linear/all/cluster-1/balanced.h5",
+        "results/features/both/frozen+tuned/cv/welch/summary.json",
         "results/report/one/index.html",
     }
     assert expected - found == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from heteroscope.errors import DataError
 from heteroscope.guess import guess_folder, sketch
 from heteroscope.guess.guesses import Guess
 
+REAL = os.environ.get("HETEROSCOPE_REALDATA", "")
 Row = tuple[str, str, str]
 """Label, patient, part."""
 
@@ -133,3 +135,20 @@ def test_a_sketch_grows_with_the_number_of_images(images: int, k: int, min_class
     assert clustering.reduce.components * 10 <= images
     assert config.datasets["a"].root == "a: b #c"
     assert parse(type(config), config.model_dump_json()) == config
+
+
+def test_a_beginning_that_most_images_share_is_no_patient(tmp_path: Path) -> None:
+    paths = [f"{c}/old_{n}.png" for c in ("a", "b") for n in range(40)]
+    paths += [f"a/site{n}_{i}.png" for n in range(12) for i in range(2)]
+    assert "pattern" not in guess_folder(touch(tmp_path / "raw", paths)).dataset
+
+
+@pytest.mark.skipif(not REAL, reason="HETEROSCOPE_REALDATA does not name the folder of real images")
+def test_the_slides_of_breakhis_are_found_in_its_names(tmp_path: Path) -> None:
+    """A slide is class, subtype, year and number; magnification and number of the image follow."""
+    names = Path(REAL, "breakhis/filenames.txt").read_text(encoding="utf-8").split()
+    planted = {f"{'benign' if name[4] == 'B' else 'malignant'}/{Path(name).name}": Path(name).name for name in names}
+    guess = guess_folder(touch(tmp_path / "raw", list(planted)))
+    found = [re.search(guess.dataset["pattern"], path)["group"] for path in planted]
+    slide = [re.match(r"SOB_(\w+_\w+-\d+-\w+)-\d+-\d+", name)[1] for name in planted.values()]
+    assert len(set(found)) == len(set(slide)) == len(set(zip(found, slide, strict=True))) == 82

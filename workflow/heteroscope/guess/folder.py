@@ -32,7 +32,8 @@ PUBLISHED = {  # a file that tells a published collection, and the adapter that 
     "mass_case_description_train_set.csv": "cbis-ddsm",
 }
 FEWEST_A_PATIENT = 1.1  # images, on average: else names say nothing of patients
-LONGEST_PREFIX = 4  # parts of a name that are tried as a patient
+LONGEST_PREFIX = 6  # parts of a name that are tried as a patient
+LARGEST_SHARE = 0.2  # of the images, that one patient may have
 PART_OF_NAME = r"[^/_\-. ]+"
 BETWEEN = r"[_\-. ]"
 
@@ -181,9 +182,10 @@ def _words_of_parts(levels: Levels) -> list[str]:
 
 
 def _may_be_patients(names: Sequence[str]) -> bool:
-    """Whether names are many enough for patients, and some of them have several images."""
-    different = len(set(names))
-    return different >= FEWEST_PATIENTS and len(names) / different >= FEWEST_A_PATIENT
+    """Whether names are many enough for patients, some have several images, and none has most of them."""
+    images = Counter(names)
+    enough = len(images) >= FEWEST_PATIENTS and len(names) / len(images) >= FEWEST_A_PATIENT
+    return enough and max(images.values()) <= LARGEST_SHARE * len(names)
 
 
 def _doubts_of_levels(levels: Levels) -> list[str]:
