@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -15,9 +14,10 @@ import hypothesis
 import pytest
 import yaml
 
+from tests.plans import jobs_of
+
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-TARGETS = {"all", "data", "embeddings", "explanation_tables", "feature_tables", "hybrid_tables", "network_tables", "tables"}
 
 # the same examples in every run: a failure must be of the change under test
 hypothesis.settings.register_profile("fixed", derandomize=True)
@@ -64,11 +64,7 @@ def ran(snakemake: Run) -> Callable[..., dict[str, int]]:
         done = snakemake(folder, config, *arguments, "--cores", str(cores), *["--dry-run"] * dry_run, **options)
         output = done.stdout + done.stderr
         assert done.returncode == 0, output
-        if "Nothing to be done" in output:
-            return {}
-        table = output.split("Job stats:")[1].split("total")[0]
-        jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
-        return {rule: count for rule, count in jobs.items() if rule not in TARGETS}
+        return jobs_of(output)
 
     return run
 

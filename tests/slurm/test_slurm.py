@@ -50,7 +50,8 @@ def test_every_job_but_the_download_of_weights_is_slurms(study: Any) -> None:
     """A profile that Snakemake did not find, or a key that it did not read, would show here."""
     jobs = study.jobs()
     rules = (
-        "phantom dataset split pixels engine embed train curve cluster stability redraw labels gaussian compare overview report"
+        "phantom dataset split pixels engine embed train curve cluster stability redraw labels gaussian"
+        " compare overview report"
     )
     assert Counter(job.rule for job in jobs) == Counter([*rules.split(), "retrain", "retrain"])
     assert {job.state for job in jobs} == {"COMPLETED"}
