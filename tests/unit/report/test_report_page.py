@@ -116,7 +116,11 @@ class Study:
         ]  # fmt: skip
 
     def all_files(self) -> dict[str, object]:
-        return {"analyses": self.plan, "branches": []}
+        """What the workflow gives the stage; of a branch a figure and a table."""
+        write_table(pd.DataFrame({"q": [0.03125], "class": [NASTY]}), self.folder / "features.csv")
+        files = [(str(self.folder / "compare/pca.png"), "volcano"), (str(self.folder / "features.csv"), "features")]
+        branch = {"branch": "features", "parts": [{"name": "net, welch", "files": files}]}
+        return {"analyses": self.plan, "branches": [branch]}
 
     def _named(self, analysis, clustering: str):
         return replace(analysis, class_names=["normal", NASTY], clustering=clustering)
@@ -245,7 +249,7 @@ def test_page_makes_no_request(raw, page):
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
     pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
-    assert len(pictures) == 8 + 1 + len(FIGURES_OF_CLUSTERING)
+    assert len(pictures) == 8 + 1 + len(FIGURES_OF_CLUSTERING) + 1  # of the study, the split, clusters, a branch
     content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
     assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
     assert all(len(alt) > 30 for alt in pictures)
@@ -294,10 +298,17 @@ def _tables(raw: str) -> list[list[list[str]]]:
 
 def test_downloads_are_the_exact_files(study, page):
     files = {attrs["download"]: attrs["href"] for tag, attrs in page.tags if tag == "a" and "download" in attrs}
-    assert set(files) == {f"{name}.csv" for name in study.tables}
+    stored = {f"{name}.csv": study.folder / f"compare/{name}.csv" for name in study.tables}
+    stored[f"{study.folder.name}-features.csv"] = study.folder / "features.csv"
+    assert set(files) == set(stored)
     for name, address in files.items():
         content = base64.b64decode(address.removeprefix("data:text/csv;base64,"))
-        assert content == (study.folder / f"compare/{name}").read_bytes()
+        assert content == stored[name].read_bytes()
+
+
+def test_a_branch_is_shown(page):
+    assert "Features and search net, welch" in page.text
+    assert "0.0312" in page.cells
 
 
 def test_the_verdict_its_account_and_warnings_are_shown(study, page):

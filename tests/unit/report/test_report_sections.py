@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from heteroscope import config
 from heteroscope.errors import StoreError
+from heteroscope.report import tables
 from heteroscope.report.branches import MOST_ROWS, branch_sections
 from heteroscope.report.costs import cost_table
 from heteroscope.report.methods import methods_paragraphs
@@ -154,3 +158,17 @@ def test_the_overview_has_a_row_an_analysis_and_a_link_a_study(tmp_path: Path) -
     # numbers of a study that cannot tell stand in no page
     assert rows[2][:3] == [NASTY, "net, kmeans-2", "not assessable"]
     assert rows[2][5:10] == ["–"] * 5
+
+
+def test_a_sheet_of_photographs_becomes_smaller_and_looks_the_same(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (40, 60, 3)).clip(0, 255).astype(np.uint8)
+    sheet = Image.fromarray(noise).resize((600, 400))
+    sheet.save(tmp_path / "sheet.png")
+    size = (tmp_path / "sheet.png").stat().st_size
+    assert size > tables.LARGEST_PICTURE
+    kind, content = tables.picture(tmp_path / "sheet.png").split(";base64,")
+    assert kind == "data:image/webp"
+    shown = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")
+    assert shown.size == sheet.size
+    assert np.abs(np.asarray(shown, dtype=float) - np.asarray(sheet, dtype=float)).mean() < 4
+    assert len(base64.b64decode(content)) < size / 3

@@ -51,15 +51,14 @@ def _shown(path: Path, caption: str) -> dict[str, Any]:
     """A figure, or the first rows of a table with a link to all of them."""
     text = caption_text(caption)
     if path.suffix == ".png":
-        return {
-            "figure": {"src": tables.picture(path), "title": path.stem.replace("-", " ").capitalize(), "caption": text}
-        }
+        title = path.stem.replace("-", " ").capitalize()
+        return {"figure": {"src": tables.picture(path), "title": title, "caption": text}, "table": None}
     frame = read_table(path)
     rows = f" Here are the first {MOST_ROWS} of {len(frame)} rows." if len(frame) > MOST_ROWS else ""
     download = {"name": f"{path.parent.name}-{path.name}", "href": None, "path": str(path)}
     if path.stat().st_size <= LARGEST_DOWNLOAD:
         download["href"] = tables.data_uri("text/csv", path.read_bytes())
-    return {"table": tables.plain_table(f"{text}{rows}", frame.head(MOST_ROWS)), "download": download}
+    return {"figure": None, "table": tables.plain_table(f"{text}{rows}", frame.head(MOST_ROWS)), "download": download}
 
 
 @cache
