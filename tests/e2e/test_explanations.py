@@ -154,30 +154,3 @@ def test_the_features_shown_are_those_with_the_smallest_p(explained: Path) -> No
     np.testing.assert_allclose(shown["p"], np.sort(np.nan_to_num(p, nan=1.0))[:3], rtol=1e-4)
     assert shown["number"].tolist() == (shown["feature"] % 64).tolist()
     assert shown["backbone"].tolist() == [("trained", "random")[feature // 64] for feature in shown["feature"]]
-
-
-def test_a_head_of_other_predictions_is_refused(explained: Path, tmp_path: Path) -> None:
-    """Nothing is explained that was not reported; the message names the file."""
-    from heteroscope.errors import StoreError
-    from heteroscope.stages.explain import main
-
-    results_of = explained / "results"
-    train = results_of / "train/mias"
-    command = [
-        *("--backbone", "random", "--embeddings", str(results_of / "embed/mias/random/embeddings.h5")),
-        *("--recipes", str(results_of / "embed/mias/random/engine.json")),
-        *("--weights", str(results_of / "weights/random.pt")),
-        *("--head", str(train / "trained/holdout/none/linear/head.h5")),
-        *("--predictions", str(train / "random/holdout/none/linear/predictions.parquet")),
-        *("--split", str(results_of / "split/mias/holdout.parquet")),
-        *("--images", str(results_of / "dataset/mias/images.parquet")),
-        *("--pixels", str(results_of / "dataset/mias/grey-96/pixels.h5")),
-        *("--pixels-spec", '{"size": 96, "channels": 1}', "--roots", "{}", "--spec", "{}"),
-        *(
-            flag
-            for name in ("sheet", "features-sheet", "cams", "features", "summary")
-            for flag in (f"--{name}", str(tmp_path / name))
-        ),
-    ]
-    with pytest.raises(StoreError, match="the head beside it gives other probabilities"):
-        main(command)
