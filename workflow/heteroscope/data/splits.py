@@ -151,7 +151,8 @@ def _given_parts(images: pd.DataFrame, spec: Split, block: np.ndarray, stratum: 
     if spec.test.share is None:
         return np.where(met, "test", "train").astype(object)
     drawn = _drawn(block, stratum, spec.test.share, spec.seed)
-    return np.select([drawn & met, ~drawn & ~met], ["test", "train"], "").astype(object)
+    # the other images of patients who test are left out with those of a condition without share
+    return np.where(met, np.where(drawn, "test", ""), "train").astype(object)
 
 
 def _drawn(block: np.ndarray, stratum: np.ndarray, share: float, seed: int) -> np.ndarray:
