@@ -62,7 +62,7 @@ def config() -> dict[str, Any]:
     classes = {"benign": ["benign"], "malignant": ["malignant"]}
     return {
         "threads": 1,
-        "datasets": {"breakhis": {"adapter": "breakhis", "root": ".", "classes": classes}},
+        "datasets": {"breakhis": {"adapter": "breakhis", "root": "raw", "classes": classes}},
         "pixels": {"square-32": {"size": 32}},
         "splits": {"holdout": {"test": 0.4, "validation": 0.15}},
         "backbones": {"small-cnn": network, "shallow": network | {"layer": "features.7"}},
@@ -78,7 +78,7 @@ def config() -> dict[str, Any]:
 def analysed(ran: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the results; nothing is clustered or trained for them."""
     folder = tmp_path_factory.mktemp("breakhis")
-    write_tree(folder)
+    write_tree(folder / "raw")
     jobs = ran(folder, config(), f"{ANALYSIS}/features.csv")
     once, each = ["dataset", "split", "pixels", "features"], ["weights", "engine", "embed"]
     assert jobs == dict.fromkeys(once, 1) | dict.fromkeys(each, 2)

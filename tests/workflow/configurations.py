@@ -104,6 +104,14 @@ CONTROLS = some(
 )
 
 
+FEATURES = some(
+    test=st.sampled_from(["mean", "rank"]),
+    unit=st.sampled_from(["patient", "image"]),
+    shown=st.integers(2, 200),
+    retrieval=some(at=st.lists(st.integers(1, 99), min_size=1, unique=True), queries=st.integers(1, 99)),
+)
+
+
 @st.composite
 def configurations(draw: st.DrawFn, studies: int = 2) -> Raw:
     """A sound configuration over all sections, with up to so many studies."""
@@ -117,6 +125,7 @@ def configurations(draw: st.DrawFn, studies: int = 2) -> Raw:
     raw["backbones"] = draw(backbones(raw))
     for name, entries in {"clusterings": CLUSTERINGS, "heads": HEADS, "controls": CONTROLS}.items():
         raw[name] = draw(section(entries))
+    raw["features"] = draw(st.dictionaries(IDS, FEATURES, max_size=2))
     if draw(st.booleans()):
         members = draw(st.permutations(list(raw["datasets"])))[:2]
         raw["datasets"]["together"] = {"adapter": "union", "datasets": members, "classes": draw(CLASSES)}
@@ -158,6 +167,7 @@ def study(draw: st.DrawFn, raw: Raw) -> Raw:
         "clusterings": clusterings,
         "head": head,
         "controls": draw(st.sampled_from(list(raw["controls"]))),
+        "features": [name for name in raw["features"] if draw(st.booleans())],
         "primary": {"backbone": draw(st.sampled_from(chosen)), "clustering": draw(st.sampled_from(clusterings))},
     }
 
@@ -247,6 +257,8 @@ def _analyses(raw: Raw, spec: Raw, fused: str, add: Any) -> None:
     arms = raw["controls"][spec["controls"]].get("arms", ["labels", "gaussian"])
     whole = (spec["dataset"], fused, spec["split"], spec["augmentation"])
     trained = (spec["head"], spec["controls"])
+    for name in spec["features"]:
+        add("features", spec["dataset"], fused, spec["split"], name)
     for clustering in spec["clusterings"]:
         add("cluster", *whole, clustering)
         add("stability", *whole, clustering)

@@ -201,7 +201,7 @@ def check_results(layout: Layout) -> Results:
 
 def results_of(layout: Layout) -> Iterator[str]:
     """The results that the studies of a configuration rest on; beside them stand those that no rule reads."""
-    yield "results/report/index.html"
+    yield from ("results/report/index.html", *layout.feature_files())
     for study, spec in layout.config.studies.items():
         yield from (f"results/compare/{study}/verdict.json", f"results/report/{study}/index.html")
         yield from layout.compared_files(study) + layout.shown_files(study) + layout.dataset_tables(study)
