@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ class Stopping(lightning.callbacks.EarlyStopping):
 
 
 def loggers(folder: Path | None, first: int) -> list[Any]:
-    """Loggers of every value as CSV and for TensorBoard; a run that goes on writes beside those before it.
+    """Loggers of every value as CSV and for TensorBoard; a run that goes on writes beside that which was stopped.
 
     Args:
         folder: where to; None: no logs.
@@ -110,5 +111,7 @@ def loggers(folder: Path | None, first: int) -> list[Any]:
     """
     if folder is None:
         return []
+    if first == 1:
+        shutil.rmtree(folder, ignore_errors=True)  # of another training
     kinds = (lightning.loggers.CSVLogger, lightning.loggers.TensorBoardLogger)
     return [kind(save_dir=folder, name="", version=f"from-epoch-{first}") for kind in kinds]
