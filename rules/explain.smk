@@ -3,7 +3,7 @@ rule explain:
         embeddings=untracked(layout.embeddings_of),
         embedding_digests=digests_of(layout.embeddings_of),
         recipes=of(layout.recipes_of),
-        weights=of(layout.weights_of),
+        weights=untracked(layout.weights_of),  # the recipes hold their digests
         head="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/head.h5",
         part_heads=of(layout.part_heads),
         predictions="results/train/{dataset}/{backbone}/{split}/{augmentation}/{head}/predictions.parquet",

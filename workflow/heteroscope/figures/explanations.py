@@ -214,7 +214,7 @@ def example_columns(found: Explained) -> list[Column]:
     rows = found.rows[:count]
     places = list(zip(found.table["peak_x"][:count], found.table["peak_y"][:count], strict=True))
     joint = found.maps.joint()[:count]
-    words = _decided(made.probability[rows], made.explained[rows], names, joint)
+    words = decided(made.probability[rows], made.explained[rows], names, joint)
     whole = "decision" if found.alone is None else "fused decision"
     columns = [Column(whole, joint, words, made.right[rows], places)]
     if found.alone is None or found.alone_maps is None:
@@ -226,13 +226,13 @@ def example_columns(found: Explained) -> list[Column]:
     for number, backbone in enumerate(found.backbones):
         probability = found.alone.probability[number]
         cams = found.alone_maps.of_branch(number)
-        words = _decided(probability, found.alone.explained[number], names, cams)
+        words = decided(probability, found.alone.explained[number], names, cams)
         right = probability.argmax(axis=1) == made.label[rows]
         columns.append(Column(f"{backbone} alone", cams, words, right))
     return columns
 
 
-def _decided(probability: np.ndarray, explained: np.ndarray, names: Sequence[str], cams: np.ndarray) -> list[str]:
+def decided(probability: np.ndarray, explained: np.ndarray, names: Sequence[str], cams: np.ndarray) -> list[str]:
     """What each image is called and how surely; the explained class where it is another, and where its map is empty."""
     words = []
     for row, e, cam in zip(probability, explained, cams, strict=True):
