@@ -12,6 +12,7 @@ import yaml
 
 from heteroscope.cli import main, parser_of_commands
 from heteroscope.config import load
+from tests.workflow.configurations import expected_jobs
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
@@ -51,6 +52,12 @@ def test_the_tutorials_changes_make_a_configuration(folder: Path) -> None:
     config["clusterings"] |= second
     study["clusterings"] = ["kmeans-2", "kmeans-3"]
     assert load(config).studies["phantom"].primary.clustering == "kmeans-2"
+    study["clusterings"] = ["kmeans-2"]
+    jobs = re.search(r"^would run   (\d+) jobs: (.*)$", blocks(TUTORIAL, "text")[1], re.M)
+    written_out = load(config).model_dump(mode="json", exclude_none=True)
+    expected = {rule: len(ids) for rule, ids in expected_jobs(written_out).items()}
+    assert {rule: int(count) for count, rule in re.findall(r"(\d+) (\w+)", jobs[2])} == expected
+    assert int(jobs[1]) == sum(expected.values())
 
 
 def test_the_commands_of_both_pages_are_understood() -> None:
