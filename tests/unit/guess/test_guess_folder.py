@@ -66,6 +66,14 @@ def test_classes_and_patients_of_a_folder_are_found(layout: str, tmp_path: Path)
     assert ("none found" in guess.found["patients"]) == (patient("ill", 1) == "")
 
 
+@pytest.mark.parametrize(
+    "names", [("no", "yes"), ("0", "1"), ("it's: #1", "-[a], {b}"), ("größe", "null", "1e3"), ("a\nb", "c")]
+)
+def test_names_that_yaml_reads_as_something_else_are_written_as_text(names: tuple[str, ...], tmp_path: Path) -> None:
+    planted = {f"{c}/{n}.png": (c, "", "") for c in names for n in range(3)}
+    assert read(guess_folder(touch(tmp_path / "raw", list(planted))), tmp_path) == planted
+
+
 def test_the_sources_own_split_is_used(tmp_path: Path) -> None:
     planted = {
         f"{part}/{c}/{part}{n}.png": (c, "", part)

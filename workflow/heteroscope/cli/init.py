@@ -13,6 +13,7 @@ from pathlib import Path
 import shtab
 import yaml
 
+from heteroscope.atomic import atomic_path
 from heteroscope.config import load
 from heteroscope.errors import ConfigError
 from heteroscope.guess import Guess, guess_folder, guess_table, sketch
@@ -54,8 +55,8 @@ def main(args: argparse.Namespace) -> None:
     study = study_id(args.root)
     text = sketch(guess, study=study, source=args.root, target=args.output)
     load(yaml.safe_load(text))
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(text, encoding="utf-8")
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     print("\n".join(_told(guess, args, study)))
 
 
