@@ -158,7 +158,7 @@ def test_backbones_stand_side_by_side(ran: Callable, finished: Path, tiny: dict[
     assert ran(results.parent, tiny, target, "--allowed-rules", "models") == {"models": 1}
 
     table = pd.read_csv(results.parent / target).set_index("backbone")
-    by_seed = [roc_auc_score(seed["label"], seed[columns[0]]) for _, seed in predictions.groupby("seed")]
+    by_seed = [roc_auc_score(seed["label"], seed[columns[1]]) for _, seed in predictions.groupby("seed")]
     assert table.loc["other", "auc"] == pytest.approx(np.mean(by_seed), rel=1e-5)
     assert table["auc"].sum() == pytest.approx(1, abs=1e-5)
     assert table["accuracy"].sum() == pytest.approx(1, abs=1e-5)

@@ -85,17 +85,19 @@ def test_images_that_are_found_have_the_frame_of_their_class() -> None:
 
 
 def scores() -> pd.DataFrame:
-    table = pd.DataFrame({"backbone": ["a", "b"], "classifier": "linear", "auc": [0.8, 0.9]})
-    for metric in ("accuracy", "auc", "f1"):
-        table = table.assign(**{metric: [0.8, 0.9], f"{metric}_low": [0.7, np.nan], f"{metric}_high": [0.9, np.nan]})
+    table = pd.DataFrame({"backbone": ["a", "b"], "classifier": "linear"})
+    for metric, value in (("accuracy", 0.6), ("auc", 0.8), ("f1", 0.5)):
+        ends = {f"{metric}_low": [value - 0.1, np.nan], f"{metric}_high": [value + 0.1, np.nan]}
+        table = table.assign(**{metric: [value, value + 0.1]}, **ends)
     return table.assign(silhouette_labels=[0.1, None], silhouette_clusters=[0.2, -0.3])
 
 
 def test_scores_stand_on_their_lines() -> None:
     axes = draw_models(scores()).axes
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b"]
-    np.testing.assert_allclose(axes[1].get_lines()[0].get_xydata(), [[0.8, 0], [0.9, 1]])
-    np.testing.assert_allclose(axes[1].collections[0].get_segments()[0], [[0.7, 0], [0.9, 0]])
+    for axis, value in zip(axes, (0.6, 0.8, 0.5), strict=False):
+        np.testing.assert_allclose(axis.get_lines()[0].get_xydata(), [[value, 0], [value + 0.1, 1]])
+        np.testing.assert_allclose(axis.collections[0].get_segments()[0], [[value - 0.1, 0], [value + 0.1, 0]])
     assert [line.get_xdata()[0] for line in axes[3].get_lines()[:2]] == [0.1, 0.2]
 
 
