@@ -65,7 +65,7 @@ scale: $(INSTALLED) ## plan and run 10,000 jobs with empty stages, read a millio
 	python -m reliability.scale $(if $(ONLY),--only $(ONLY))
 
 test: $(INSTALLED) lint ## all checks and tests
-	pytest
+	pytest --numprocesses 2 --dist loadfile  # a process a core; a file's tests share what they make
 
 lint: $(INSTALLED) ## formatting, types and the workflow's own lint
 	ruff check .
