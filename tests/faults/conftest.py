@@ -44,25 +44,76 @@ class Job:
         return text[text.index("error:") :].strip()
 
 
+# What the tiny study has no jobs for: what such jobs would make, and what these read that it has not made either.
+MORE = [
+    "results/finetune/toy/tuned/holdout/predictions.parquet",
+    "results/embed/toy/small-cnn/holdout/turned/views.h5",
+    "results/features/toy/small-cnn/holdout/welch/summary.json",
+    "results/compare/pair/models.csv",
+    "results/compare/tiny/hybrids.csv",
+    "results/compare/tiny/explanations.csv",
+]
+READ = [
+    "results/finetune/toy/tuned/holdout/model.pt",
+    "results/hybrid/toy/small-cnn/holdout/none/logistic/predictions.parquet",
+    "results/explain/toy/small-cnn/holdout/none/linear/cam/summary.json",
+]
+
+
+def with_more(config: dict[str, Any], scatter: int) -> dict[str, Any]:
+    """The tiny study beside all that has rules of its own; scattered, also those that join parts."""
+    network, study = config["backbones"]["small-cnn"], config["studies"]["tiny"]
+    finetune = {"share": "train", "initial": "random", "epochs": 1}
+    return config | {
+        "datasets": {"toy": config["datasets"]["toy"] | {"scatter": scatter}},
+        "augmentations": {"turned": {"rotation": 10}},
+        "backbones": {
+            "small-cnn": network,
+            "twin": network,
+            "tuned": network | {"weights": "trained", "finetune": finetune},
+        },
+        "features": {"welch": {}},
+        "hybrids": {"logistic": {"classifier": {"method": "logistic"}}},
+        "explanations": {"cam": {"method": "grad-cam"}},
+        "studies": {
+            "tiny": study | {"hybrids": ["logistic"], "explanations": ["cam"]},
+            "pair": study | {"backbones": ["small-cnn", "twin"]},
+        },
+    }
+
+
 @pytest.fixture(scope="session")
-def jobs(snakemake: Callable, finished: Path, unchanged_tiny: dict[str, Any]) -> dict[str, Job]:
-    """A job of every stage of the tiny study; paths are relative to its folder."""
-    planned = snakemake(finished, unchanged_tiny, "--cores", "2", "--dry-run", "--printshellcmds", "--forceall")
-    assert planned.returncode == 0, planned.stdout + planned.stderr
-    found = {}
-    for line in re.findall(r"python -m heteroscope\.stages\.(.*?) 2>&1", planned.stdout + planned.stderr):
-        stage, *arguments = shlex.split(line)
-        given = ""
-        if "<<<" in arguments:
-            given, arguments = arguments[-1], arguments[:-2]
-        found[stage] = Job(stage, arguments, given)
+def made(ran: Callable, finished: Path, unchanged_tiny: dict[str, Any], tmp_path_factory: Any) -> Path:
+    """The finished study, with all that jobs of any rule read; what a twin would make is copied."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("faults") / "study")
+    ran(folder, with_more(unchanged_tiny, scatter=1), *READ)
+    for kind in ("embed/toy", "train/toy", "cluster/toy"):
+        shutil.copytree(folder / "results" / kind / "small-cnn", folder / "results" / kind / "twin")
+    shutil.copy(folder / "results/weights/small-cnn.pt", folder / "results/weights/twin.pt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def jobs(snakemake: Callable, made: Path, unchanged_tiny: dict[str, Any]) -> dict[str, Job]:
+    """A job of every rule that runs a stage; paths are relative to the folder of the study."""
+    found: dict[str, Job] = {}
+    for config, targets in ((unchanged_tiny, []), (with_more(unchanged_tiny, scatter=2), MORE)):
+        planned = snakemake(made, config, "--cores", "2", "--dry-run", "--printshellcmds", "--forceall", *targets)
+        assert planned.returncode == 0, planned.stdout + planned.stderr
+        shown = r"^rule (\w+):\n(?:    .*\n)*\n?Shell command: python -m heteroscope\.stages\.(.*?) 2>&1"
+        for rule, line in re.findall(shown, planned.stdout + planned.stderr, re.M):
+            stage, *arguments = shlex.split(line)
+            given = ""
+            if "<<<" in arguments:
+                given, arguments = arguments[-1], arguments[:-2]
+            found.setdefault(rule, Job(stage, arguments, given))
     return found
 
 
 @pytest.fixture
-def folder(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the finished study that a test may damage; it is the working directory."""
-    copy = shutil.copytree(finished, tmp_path / "study")
+    copy = shutil.copytree(made, tmp_path / "study")
     monkeypatch.chdir(copy)
     return copy
 

@@ -142,9 +142,12 @@ def test_other_programs_read_what_carries_a_seal(tmp_path: Path) -> None:
 
 READERS = {
     "results/dataset/toy/images.parquet": ["split", "pixels", "cluster", "compare"],
-    "results/dataset/toy/square-32/pixels.h5": ["engine", "embed", "cluster"],
+    "results/dataset/toy/square-32/pixels.h5": ["engine", "embed", "views", "finetune", "cluster"],
     "results/weights/small-cnn.pt": ["engine", "embed"],
-    "results/embed/toy/small-cnn/embeddings.h5": ["train", "curve", "cluster", "stability", "retrain", "redraw"],
+    "results/weights/tuned.pt": ["finetune"],
+    "results/embed/toy/small-cnn/embeddings.h5": [
+        *("train", "curve", "hybrid", "cluster", "stability", "retrain", "redraw"),
+    ],
     "results/split/toy/holdout.parquet": ["train", "retrain", "compare"],
     "results/cluster/toy/small-cnn/holdout/none/kmeans-2/assignments.parquet": ["stability", "labels", "compare"],
     "results/retrain/toy/small-cnn/holdout/none/kmeans-2/linear/few/label-sets.h5": ["labels", "compare"],
@@ -152,6 +155,7 @@ READERS = {
     "results/retrain/toy/small-cnn/holdout/none/kmeans-2/linear/few/gaussian.h5": ["compare"],
     "results/retrain/toy/small-cnn/holdout/none/kmeans-2/linear/few/cluster-0/size.h5": ["compare"],
     "results/train/toy/small-cnn/holdout/none/linear/predictions.parquet": ["compare"],
+    "results/hybrid/toy/small-cnn/holdout/none/logistic/predictions.parquet": ["hybrids"],
     "results/train/toy/small-cnn/holdout/none/linear/curve.parquet": ["compare"],
 }
 

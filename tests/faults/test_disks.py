@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pkgutil
 import subprocess
 import sys
 import textwrap
@@ -13,39 +14,41 @@ from typing import Any
 
 import pytest
 
+import heteroscope.stages
 from heteroscope.store import open_h5
+from tests.rules import stages
 
-STAGES = [
-    *("phantom", "dataset", "split", "pixels", "weights", "engine", "embed", "train", "curve", "cluster"),
-    *("stability", "retrain", "redraw", "labels", "gaussian", "compare", "overview", "report"),
-]
 PIXELS = Path("results/dataset/toy/square-32/pixels.h5")
 EMBEDDINGS = Path("results/embed/toy/small-cnn/embeddings.h5")
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Digest of every result but the photographs of the phantom, which are written one by one."""
-    files = [path for path in (folder / "results").rglob("*") if path.is_file() and path.suffix != ".png"]
+    """Digest of every result but logs, and what is written by and by: photographs of phantoms, states of trainings."""
+    found = [path for path in (folder / "results").rglob("*") if path.suffix not in (".png", ".ckpt")]
+    files = [path for path in found if path.is_file() and folder / "results/logs" not in path.parents]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.name != "filler"}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("rule", stages())
 def test_a_full_disk_is_named_and_leaves_what_was_there(
-    stage: str, jobs: dict, folder: Path, disk: Callable, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    rule: str, jobs: dict, folder: Path, disk: Callable, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    if stage in ("pixels", "embed"):  # not to copy rows that it holds already
-        {"pixels": PIXELS, "embed": EMBEDDINGS}[stage].unlink()
+    if rule in ("pixels", "embed"):  # not to copy rows that it holds already
+        {"pixels": PIXELS, "embed": EMBEDDINGS}[rule].unlink()
     disk(folder, 0)
     before = contents(folder)
-    message = jobs[stage].fails(monkeypatch, capsys)
+    message = jobs[rule].fails(monkeypatch, capsys)
     assert "cannot be written (No space left on device); make room and run the workflow again" in message
     assert "results/" in message
-    if stage != "phantom":
+    if rule != "phantom":
         assert contents(folder) == before
 
 
 def test_no_stage_is_left_out(jobs: dict) -> None:
-    assert sorted(jobs) == sorted(STAGES)
+    """Every stage is run by a rule, and every rule that runs one has a job in STUDIES (conftest.py)."""
+    package = {module.name for module in pkgutil.iter_modules(heteroscope.stages.__path__)} - {"command"}
+    assert set(stages().values()) == package
+    assert {rule: job.stage for rule, job in jobs.items()} == stages()
 
 
 @pytest.mark.parametrize(("stage", "path"), [("pixels", PIXELS), ("embed", EMBEDDINGS)])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from heteroscope.atomic import writing
 from heteroscope.backbones.pooling import FeatureExtractor, embedding_width
 from heteroscope.backbones.registry import GREY_ADAPTER, add_grey_adapter
 from heteroscope.backbones.weights import Weights, describe
@@ -222,7 +223,8 @@ def _fit(
             num_sanity_val_steps=0,
             deterministic="warn",
         )
-        trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True)
+        with writing(folder):
+            trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True)
     if not best.best_model_path:
         raise DataError("fine-tuning diverged in its first epoch; lower finetune.learning_rate")
     module.cpu().load_state_dict(load_checkpoint(Path(best.best_model_path))["state_dict"])
