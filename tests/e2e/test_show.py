@@ -16,6 +16,7 @@ import pytest
 from heteroscope.cli import main
 from heteroscope.errors import DataError
 
+GAINS = ["gain", "gain_p_holm", "accuracy_gain", "accuracy_gain_low", "accuracy_gain_high"]
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -61,11 +62,13 @@ def test_one_table_is_printed_whole(folder: Path, capsys: pytest.CaptureFixture[
     )
 
 
-@pytest.mark.parametrize("options", [[], ["--plain"]])
-def test_a_terminal_gets_colours_unless_it_wants_none(folder: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(("options", "width"), [([], 80), ([], 50), (["--plain"], 80)])
+def test_a_terminal_gets_colours_unless_it_wants_none_and_numbers_whole(
+    folder: Path, options: list[str], width: int
+) -> None:
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "heteroscope", "show", "tiny", *options]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": str(width)}
     environment.pop("NO_COLOR", None)
     with subprocess.Popen(command, stdout=terminal, cwd=folder.parents[2], env=environment) as process:
         os.close(terminal)
@@ -84,8 +87,11 @@ def test_a_terminal_gets_colours_unless_it_wants_none(folder: Path, options: lis
     assert ("\x1b[" in text) == (not options)
     assert "accuracy" in ESCAPE.sub("", text)
     if not options:
-        assert "p (Holm)" in ESCAPE.sub("", text)
-        assert max(map(len, ESCAPE.sub("", text).splitlines()[:-2])) <= 120
+        lines = ESCAPE.sub("", text).splitlines()
+        assert max(map(len, lines[:-2])) <= 80 or width < 80
+        clusters = pd.read_csv(folder / "clusters.csv").to_dict("records")
+        whole = [[str(row["cluster"]), *(f"{row[name]:.3g}" for name in GAINS)] for row in clusters]
+        assert [words for words in map(str.split, lines) if words and [words[0], *words[-5:]] in whole]
 
 
 def test_a_study_that_was_not_run_is_an_error_with_the_remedy(folder: Path, tmp_path: Path) -> None:

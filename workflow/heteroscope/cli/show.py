@@ -14,6 +14,7 @@ from heteroscope.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.table import Table
 
 NAME = "show"
 EXAMPLES = """\
@@ -23,9 +24,10 @@ EXAMPLES = """\
 COMPARE = Path("results/compare")
 STYLES = {"different": "bold yellow", "equivalent": "bold green", "nonlinear rule": "bold cyan"}
 OTHER = "bold"
+WIDEST = 10_000  # letters; rich measures no table as wider than its terminal
 SHOWN = {  # table → the columns that answer most questions; all of them by --table
     "clusters": [
-        *("cluster", "n_*", "test_size", "gain", "gain_p", "gain_p_holm"),
+        *("cluster", "n_*", "test_size", "gain", "gain_p_holm"),
         *("accuracy_gain", "accuracy_gain_low", "accuracy_gain_high"),
     ],
     "baseline": ["cluster", "test_size", "patients", "accuracy", "auc", "sensitivity", "specificity"],
@@ -122,22 +124,31 @@ def _begins(name: str, wanted: str) -> bool:
 
 
 def print_table(console: Console, table: pd.DataFrame) -> None:
-    """A table in the terminal's width, or as tab-separated text where there is no terminal."""
+    """A table in a terminal; tab-separated text where there is none, or where it is too narrow for the numbers."""
+    from heteroscope.report.tables import cell
+
+    rows = [[cell(value)["text"] for value in row] for row in table.astype(object).itertuples(index=False, name=None)]
+    shown = ruled(table, rows)
+    needed = console.measure(shown, options=console.options.update_width(WIDEST)).minimum
+    if console.is_terminal and needed <= console.width:
+        console.print(shown)
+        return
+    for row in [list(map(str, table.columns)), *rows]:
+        print("\t".join(row))
+
+
+def ruled(table: pd.DataFrame, rows: list[list[str]]) -> Table:
+    """The texts of a table under its names for readers; only names may be broken, between words."""
     from rich import box
     from rich.table import Table
 
-    from heteroscope.report.tables import cell
     from heteroscope.report.words import COLUMNS
 
-    rows = [[cell(value)["text"] for value in row] for row in table.astype(object).itertuples(index=False, name=None)]
-    if not console.is_terminal:
-        for row in [list(map(str, table.columns)), *rows]:
-            print("\t".join(row))
-        return
-    shown = Table(box=box.SIMPLE_HEAD)
-    for name, kind in zip(map(str, table.columns), table.dtypes, strict=True):
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, (name, kind) in enumerate(zip(map(str, table.columns), table.dtypes, strict=True)):
         title = COLUMNS.get(name, name.replace("_", " "))
-        shown.add_column(title, justify="right" if kind.kind in "if" else "left")
+        width = max(map(len, [*title.split(), *(row[place] for row in rows)]))
+        shown.add_column(title, justify="right" if kind.kind in "if" else "left", min_width=width)
     for row in rows:
         shown.add_row(*row)
-    console.print(shown)
+    return shown
