@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 
 from heteroscope.clustering import projections
 from heteroscope.clustering.partition import partition_samples
@@ -48,6 +49,9 @@ def test_figures_of_many_rows_show_a_sample_and_say_so(monkeypatch: pytest.Monke
 
     whole = figures._pca_figure(samples, found, panels[:1], pca_projection(found, 3))
     assert whole.get_suptitle() == "Principal components, fitted on 60 training rows; all 90 rows"
+    shares = PCA(2).fit(features[part == "train"]).explained_variance_ratio_
+    named = (whole.axes[0].get_xlabel(), whole.axes[0].get_ylabel())
+    assert named == (f"component 1 ({shares[0]:.1%} of variance)", f"component 2 ({shares[1]:.1%})")
     monkeypatch.setattr(projections, "PCA_ROWS", 30)
     monkeypatch.setattr(figures, "DENDROGRAM_ROWS", 20)
     some = figures._pca_figure(samples, found, panels, pca_projection(found, 3))
