@@ -38,7 +38,7 @@ def write_tree(root: Path) -> None:
             for number in range(2 * len(MAGNIFICATIONS)):
                 magnification = MAGNIFICATIONS[number % 4]
                 pixels = generator.normal([205, 150, 190], 9, (32, 32, 3)) + stain
-                for _ in range(generator.poisson(8 if tumour == "M" else 4)):
+                for _ in range(generator.poisson(11 if tumour == "M" else 3)):
                     a, b = generator.integers(0, 32, 2)
                     pixels[(y - a) ** 2 + (x - b) ** 2 < 7] *= 0.5
                 name = f"SOB_{tumour}_{subtype}-14-{1000 + slide}{tumour}-{magnification}-{number + 1:03d}.png"
