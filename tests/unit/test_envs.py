@@ -58,7 +58,8 @@ def imported_packages(stage: str) -> set[str]:
 def rules() -> dict[str, tuple[str, str]]:
     """Rule → the environment that it names and the stage that it runs."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    found = re.findall(r'^rule (\w+):.*?"\.\./envs/(\w+)\.yaml".*?-m heteroscope\.stages\.(\w+)', text, re.M | re.S)
+    one = r'^rule (\w+):(?:(?!^rule ).)*?"\.\./envs/(\w+)\.yaml"(?:(?!^rule ).)*?-m heteroscope\.stages\.(\w+)'
+    found = re.findall(one, text, re.M | re.S)
     return {rule: (name, stage) for rule, name, stage in found}
 
 
