@@ -253,7 +253,7 @@ TABLE: dict[str, tuple[Change, str, str]] = {
         "cluster stability retrain×3 redraw labels gaussian compare overview report",
     ),
     "backbone-added": (add_backbone, "missing input parameters", f"weights engine embed {BEHIND} models"),
-    "features-added": (add_features, "missing", "features"),
+    "features-added": (add_features, "missing input parameters", "features report"),
     "second-study": (add_study, "missing input", f"train curve {ARMS} compare overview report"),
     "threads": (lambda study: study.config.update(threads=2), "parameters", f"weights {EVERYTHING}"),
     # results
@@ -323,7 +323,9 @@ def test_one_change_after_another_makes_again(snakemake: Callable, changed: Fini
 def test_after_all_changes_the_results_are_those_of_a_run_from_scratch(
     snakemake: Callable, changed: Finished, tmp_path: Path
 ) -> None:
-    """That run is divided among two jobs that embed. Attributes of the two caches count what was computed."""
+    """That run is divided among two jobs that embed. Attributes of the two caches count what was computed, and the
+    report tells what the jobs took.
+    """
     shutil.copytree(changed.folder / "raw", tmp_path / "raw")
     config = copy.deepcopy(changed.config)
     config["datasets"]["toy"]["scatter"] = 2
@@ -333,6 +335,7 @@ def test_after_all_changes_the_results_are_those_of_a_run_from_scratch(
     assert [name for name in first if first[name] != second[name]] == [
         f"{PIXELS}.sha256",
         f"{EMBED}/embeddings.h5.sha256",
+        "report/tiny/index.html.sha256",
     ]
 
 
