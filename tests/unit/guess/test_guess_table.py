@@ -63,7 +63,7 @@ def test_the_columns_of_a_table_are_found(name: str, tmp_path: Path) -> None:
     # neither a number of its own in every row, nor free text, nor the class by another name
     assert [column for column in rows if column.startswith("attr_")] == ["attr_patient_age", "attr_sex"]
     assert list(guess.counts.items()) == [("normal", 40), ("glaucoma", 20)]
-    assert guess.doubts[0].startswith("'normal', 'glaucoma': fewer than 50 images")
+    assert guess.doubts[0].startswith("'normal', 'glaucoma': fewer than 150 images")
 
 
 def test_names_without_their_folder_are_found_in_it(tmp_path: Path) -> None:

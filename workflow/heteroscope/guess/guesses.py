@@ -10,7 +10,7 @@ from typing import Any
 from heteroscope.errors import DataError
 
 MOST_CLASSES = 20
-FEW_IMAGES = 50  # of a class: below, a study seldom has an answer
+FEW_IMAGES = 150  # of a class: below, a study seldom has an answer
 FEWEST_PATIENTS = 10
 SHOWN = 6  # names in one sentence
 _NEGATIVE = """
