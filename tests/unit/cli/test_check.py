@@ -41,7 +41,8 @@ def configuration() -> dict[str, Any]:
         "heads": {"linear": {}},
         "controls": {"all": {}},
         "features": {"welch": {}},
-        "studies": {"one": study | {"features": ["welch"]}},
+        "explanations": {"cams": {}},
+        "studies": {"one": study | {"features": ["welch"], "explanations": ["cams"]}},
     }
 
 
@@ -161,6 +162,9 @@ def test_every_kind_of_result_is_looked_at() -> None:
         "results/weights/frozen.pt",
         "results/weights/tuned.pt",
         "results/finetune/both/tuned/cv/model.pt",
+        "results/finetune/both/tuned/cv-1/misclassified.csv",
+        f"results/explain/{axes.format('cv-2')}/linear/cams/cams.csv",
+        "results/compare/one/explanations.csv",
         "results/phantom/made/phantom.csv",
         "results/dataset/made/listing.tsv",
         "results/dataset/folder/small/pixels.h5",

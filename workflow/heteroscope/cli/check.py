@@ -201,10 +201,11 @@ def check_results(layout: Layout) -> Results:
 
 def results_of(layout: Layout) -> Iterator[str]:
     """The results that the studies of a configuration rest on; beside them stand those that no rule reads."""
-    yield from ("results/report/index.html", *layout.feature_files())
+    yield from ("results/report/index.html", *layout.feature_files(), *layout.network_files())
     for study, spec in layout.config.studies.items():
         yield from (f"results/compare/{study}/verdict.json", f"results/report/{study}/index.html")
         yield from layout.compared_files(study) + layout.shown_files(study) + layout.dataset_tables(study)
+        yield from (*layout.branch_files(study), *layout.explained_files(study))
         yield from (path for model in layout.hybrid_models(study) if spec.hybrids for path in model["predictions"])
         for split in dict.fromkeys([spec.split, *layout.config.folds(spec.split)]):
             yield from (f"results/split/{spec.dataset}/{split}.{ending}" for ending in ("parquet", "csv", "png"))
