@@ -210,6 +210,9 @@ def test_every_configuration_of_the_project_is_sound(path: Path) -> None:
         ((*STUDY, "head"), "liner", "studies.planted.head: unknown id 'liner' (did you mean 'linear'?); known: linear"),
         ((*STUDY, "controls"), "dmo", "studies.planted.controls: unknown id 'dmo' (did you mean 'demo'?)"),
         ((*STUDY, "augmentation"), "flip", "studies.planted.augmentation: unknown id 'flip'; known: none"),
+        ((*STUDY, "features"), ["welch"], "studies.planted.features.0: unknown id 'welch'; known: none"),
+        ((*STUDY, "hybrids"), ["forest"], "studies.planted.hybrids.0: unknown id 'forest'; known: none"),
+        ((*STUDY, "explanations"), ["cams"], "studies.planted.explanations.0: unknown id 'cams'; known: none"),
         # unions
         (("datasets", "u"), FOLDER | {"adapter": "union"}, "datasets.u.datasets: this key is required"),
         (

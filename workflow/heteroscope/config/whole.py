@@ -90,11 +90,11 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
             yield f"studies.{name}.hybrids.{index}", hybrid, list(config.hybrids)
         for index, explanation in enumerate(study.explanations):
             yield f"studies.{name}.explanations.{index}", explanation, list(config.explanations)
+        for index, features in enumerate(study.features):
+            yield f"studies.{name}.features.{index}", features, list(config.features)
     for name, explained in config.explanations.items():
         for layered in explained.layers:
             yield f"explanations.{name}.layers", layered, list(config.backbones)
-        for index, features in enumerate(study.features):
-            yield f"studies.{name}.features.{index}", features, list(config.features)
 
 
 def _unknown_references(config: Config) -> list[str]:
