@@ -215,6 +215,16 @@ def test_the_document(analysis: Analysis, controls: config.Controls, split: pd.D
     ]
 
 
+def test_with_folds_the_tested_images_and_patients_are_counted(
+    analysis: Analysis, controls: config.Controls, split: pd.DataFrame
+) -> None:
+    folds = split.assign(part="train", fold=1)
+    counts = document_of(context(controls), analysis, folds)["counts"]
+    assert counts["images"] == {"train": 350, "test": len(analysis.test)}
+    assert counts["patients"] == {"train": 175, "test": analysis.test["group"].nunique()}
+    assert counts["patients"]["test"] > 0
+
+
 def test_the_document_holds_power_and_both_rules(
     analysis: Analysis, controls: config.Controls, split: pd.DataFrame
 ) -> None:

@@ -54,7 +54,7 @@ def test_methods_name_what_was_done() -> None:
     for part in (
         f"59 images of 2 classes (normal, {NASTY}) were divided by patient, stratified by class:",
         "31 for training (13 patients), 17 for test (11 patients).",
-        "average-pooled last activations of small-cnn (random weights), computed by openvino in bfloat16.",
+        "the penultimate activations of small-cnn (random weights), computed by openvino in bfloat16.",
         "were clustered by k-means (k = 3);",
         "2 seeds): one on all training images",
         "on 399 copies of the data whose labels were redrawn",
@@ -67,26 +67,31 @@ def test_methods_name_what_was_done() -> None:
 def test_methods_follow_the_configuration() -> None:
     context = study_context()
     own = config.Backbone(model="resnet50", weights="trained", pixels="p", layer="layer3", finetune=config.Finetune())
+    counts = {"images": {"train": 48, "backbone": 11, "test": 48}, "patients": {"train": 19, "backbone": 5, "test": 19}}
     said = methods(
         changed(
             context,
             backbones={"small-cnn": own},
             split=config.Split(test=None, folds=4, group="none", stratify="none"),
             clusterings={"kmeans-3": config.Clustering(method="ward", k=3, reduce={"method": "pca", "variance": 0.9})},
-            head=config.Head(standardize=False, optimizer="sgd", selection="test"),
+            head=config.Head(standardize=False, optimizer="sgd", weight_decay=0.01, selection="test"),
             augmentation=config.Augmentation(copies=3),
-        )
+        ),
+        counts=counts,
     )
     for part in (
-        "divided by image, whoever the patient into 4 folds:",
+        "divided by image, whoever the patient, into 4 folds: 48 (19 patients) were each tested once, by heads trained"
+        " on the other folds; 11 (5 patients) were kept for training a network.",
         "Each training image was used with 3 augmented copies.",
         "the output of layer layer3 of resnet50 (trained on patients who took no further part, from random weights)",
-        ", reduced to principal components with 90% of the variance, were clustered by Ward's method",
-        "by stochastic gradient descent",
+        "The embeddings of the images of all folds together, reduced to principal components with 90% of the variance,"
+        " were clustered by Ward's method (k = 3); no label had a part in it",
+        "by stochastic gradient descent (cross-entropy, learning rate 0.001, weight decay 0.01,",
         "the epoch of the best test accuracy",
     ):
         assert part in said, part
     assert "scaled to mean 0" not in said
+    assert "validation" not in said
     assert "scaled to mean 0" in methods(context)
     assert "labels were redrawn" not in methods(context, test=None)
 

@@ -101,10 +101,13 @@ def _test_document(test: LabelTest | None) -> dict[str, Any] | None:
 
 def _counts(analysis: Analysis, split: pd.DataFrame) -> dict[str, Any]:
     train = analysis.train
-    tested = {"test": len(analysis.test)} if "fold" in split else {}  # beside training in the other folds
+    # with folds every image is tested, beside training in the other folds
+    tested = analysis.test if "fold" in split else None
+    images = {} if tested is None else {"test": len(tested)}
+    patients = {} if tested is None else {"test": tested["group"].nunique()}
     return {
-        "images": split["part"].value_counts().to_dict() | tested,
-        "patients": split.groupby("part")["group"].nunique().to_dict(),
+        "images": split["part"].value_counts().to_dict() | images,
+        "patients": split.groupby("part")["group"].nunique().to_dict() | patients,
         "training_rows": len(train),
         "training_rows_by_class": {
             name: int((train["label"] == label).sum()) for label, name in enumerate(analysis.class_names)

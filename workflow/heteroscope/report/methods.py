@@ -25,7 +25,7 @@ def methods_paragraphs(context: StudyContext, document: dict[str, Any], kept: in
     backbones = [context.backbones[part] for part in primary.backbone.split("+")]
     return [
         " ".join([_data(context, document, kept), _embedding(backbones, document)]),
-        " ".join([_clustering(context.clusterings[primary.clustering]), _head(context.head)]),
+        " ".join([_clustering(context.clusterings[primary.clustering], context.split), _head(context.head)]),
         _test(context, document),
     ]
 
@@ -33,26 +33,39 @@ def methods_paragraphs(context: StudyContext, document: dict[str, Any], kept: in
 def _data(context: StudyContext, document: dict[str, Any], kept: int) -> str:
     classes = context.dataset.class_names
     images, patients = document["counts"]["images"], document["counts"]["patients"]
-    parts = {"train": "training", "validation": "validation", "test": "test", "backbone": "training of the network"}
-    shares = ", ".join(
+    parts = {"train": "training", "validation": "validation", "test": "test", "backbone": "training a network"}
+    told = ", ".join(
         f"{images[part]} for {name} ({patients.get(part, 0)} patients)"
         for part, name in parts.items()
         if part in images
     )
+    if context.split.folds:
+        told = _cross_validation(context, images, patients)
     text = (
         f"{kept} images of {len(classes)} classes ({', '.join(classes)}) were divided {_division(context.split)}:"
-        f" {shares}."
+        f" {told}."
     )
     if context.augmentation:
         text += f" Each training image was used with {context.augmentation.copies} augmented copies."
     return text
 
 
+def _cross_validation(context: StudyContext, images: dict[str, int], patients: dict[str, int]) -> str:
+    """What folds do with the images, by part."""
+    chosen = f", but for {context.split.validation:.0%} of all images, which only chose the epoch"
+    selected = chosen if context.head.selection == "validation" else ""
+    kept = f"; {images.get('backbone')} ({patients.get('backbone')} patients) were kept for training a network"
+    return (
+        f"{images['test']} ({patients['test']} patients) were each tested once, by heads trained on the other folds"
+        f"{selected}{kept if 'backbone' in images else ''}"
+    )
+
+
 def _division(split: Split) -> str:
     unit = "by patient" if split.group == "patient" else "by image, whoever the patient"
     strata = ", stratified by class" if split.stratify == "label" else ""
     if split.folds:
-        return f"{unit}{strata} into {split.folds} folds"
+        return f"{unit}{strata}, into {split.folds} folds"
     if isinstance(split.test, TestWhere):
         return f"{unit}{strata}; the test images were chosen by their attributes"
     if isinstance(split.test, TestPerClass):
@@ -69,7 +82,7 @@ def _embedding(backbones: list[Backbone], document: dict[str, Any]) -> str:
 def _layer(backbone: Backbone) -> str:
     if backbone.layer:
         return f"the output of layer {backbone.layer}"
-    return "the average-pooled last activations" if backbone.pooling == "avg" else "the last feature map"
+    return "the penultimate activations" if backbone.pooling == "avg" else "the last feature map"
 
 
 def _weights(backbone: Backbone) -> str:
@@ -79,11 +92,14 @@ def _weights(backbone: Backbone) -> str:
     return f"trained on {own}, from {backbone.finetune.initial} weights"
 
 
-def _clustering(spec: Clustering) -> str:
-    return (
-        f"The training images' embeddings{_reduced(spec.reduce)} were clustered by {CLUSTERINGS[spec.method]}"
-        f" (k = {spec.k}); validation and test images were assigned to the clusters so found."
+def _clustering(spec: Clustering, split: Split) -> str:
+    rows = "The embeddings of the images of all folds together" if split.folds else "The training images' embeddings"
+    others = (
+        "no label had a part in it, and a cluster is the same in every fold"
+        if split.folds
+        else "validation and test images were assigned to the clusters so found"
     )
+    return f"{rows}{_reduced(spec.reduce)} were clustered by {CLUSTERINGS[spec.method]} (k = {spec.k}); {others}."
 
 
 def _reduced(spec: Reduction) -> str:
@@ -97,9 +113,10 @@ def _reduced(spec: Reduction) -> str:
 def _head(head: Head) -> str:
     scaled = f" ({FREE_OF_SCALE})" if head.standardize else ""
     loss = "focal loss" if head.loss == "focal" else "cross-entropy"
+    decay = f", weight decay {head.weight_decay:g}" if head.weight_decay else ""
     return (
         f"Linear classifiers (heads) were trained on frozen embeddings{scaled} by {OPTIMIZERS[head.optimizer]} ({loss},"
-        f" learning rate {head.learning_rate:g}, {head.batch_size} images a step, at most {head.epochs} epochs,"
+        f" learning rate {head.learning_rate:g}{decay}, {head.batch_size} images a step, at most {head.epochs} epochs,"
         f" stopped after {head.patience} epochs without a better one, the epoch of the best {head.selection}"
         f" {MONITORS[head.monitor]}; {head.seeds} seeds): one on all training images and one on those of each"
         " cluster."
@@ -129,4 +146,4 @@ def _test(context: StudyContext, document: dict[str, Any]) -> str:
 def citation() -> str:
     """How to name the software."""
     version = versions("heteroscope").get("heteroscope", "unknown version")
-    return f"Software: heteroscope, version {version}, with the libraries that are named below."
+    return f"Software: heteroscope, version {version}, with the libraries that its report names."
