@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -304,6 +305,14 @@ def test_downloads_are_the_exact_files(study, page):
     for name, address in files.items():
         content = base64.b64decode(address.removeprefix("data:text/csv;base64,"))
         assert content == stored[name].read_bytes()
+
+
+def test_the_configuration_is_shown_with_its_digest(raw):
+    [text] = re.findall(r"<pre>(.*?)</pre>", raw, re.DOTALL)
+    lines = html.unescape(text)
+    assert "seed: 4711" in lines
+    assert "hybrids" not in lines  # which the report is not told of
+    assert f"<code>{hashlib.sha256(lines.encode()).hexdigest()}</code>" in raw
 
 
 def test_a_branch_is_shown(page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from heteroscope.report.methods import citation, methods_paragraphs
 from heteroscope.store import read_json, read_table
 
 TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "sensitivity", "metrics", "confusion")
+BESIDE = ("features", "hybrids", "explanations")  # keys of a study that its context is made without
 STABILITY = ("backbone", "clustering", "method", "k", "silhouette", "ari_bootstraps", "failed_bootstraps", "ari_seeds",
              "ari_backbones", "ari_with_primary")  # fmt: skip
 SENSITIVITY = ("backbone", "clustering", "primary", "verdict", "compared_clusters", "images", "gain", "p", "p_holm",
@@ -60,6 +62,8 @@ def page_data(
     data = _data_section(context, document, dataset, split_counts, split_figure)
     plan = _primary_first(plan, context)
     frames = {name: read_table(compare / f"{name}.csv") for name in TABLES}
+    entries = context.model_dump(mode="json", exclude={"study": set(BESIDE)})
+    config = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
     return {
         "study": context.id,
         "title": context.study.title or context.id,
@@ -93,7 +97,8 @@ def page_data(
             for arm, trained, asked in words.ARMS
         ],
         "basis": _basis(context, document),
-        "config": yaml.safe_dump(context.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        "config": config,
+        "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
     }
 
 
