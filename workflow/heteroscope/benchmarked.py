@@ -19,6 +19,8 @@ def job_times(folder: Path = BENCHMARKS) -> pd.DataFrame:
     rows = []
     for path in sorted(folder.rglob("*.tsv")):
         rule, *ids = path.relative_to(folder).with_suffix("").parts
+        if len(path.read_text(encoding="utf-8").splitlines()) < 2:
+            continue  # of a job that ends just now, or was killed there
         measured = pd.read_csv(path, sep="\t").iloc[-1]
         cpu = pd.to_numeric(measured["cpu_time"], errors="coerce")
         rows.append({"rule": rule, "ids": frozenset(ids), "wall": float(measured["s"]), "cpu": float(cpu)})

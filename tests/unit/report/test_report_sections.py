@@ -106,6 +106,7 @@ def test_costs_add_up_the_jobs_of_the_study_and_its_dataset(tmp_path: Path) -> N
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tcpu_time\n{wall}\t{cpu}\n")
+    (tmp_path / "embed/eyes/begun.tsv").touch()
     table = cost_table({"one", "eyes"}, tmp_path)
     assert table is not None
     rows = {row.pop("stage"): row for row in table.to_dict("records")}
