@@ -20,8 +20,9 @@ from heteroscope.evaluation.explanations import (
     example_rows,
     explained_classes,
     require_the_reported_network,
+    study_table,
 )
-from heteroscope.store import write_table
+from heteroscope.store import write_json, write_table
 from heteroscope.training.linear import LinearHead
 from tests.conftest import tiny_config
 
@@ -99,6 +100,20 @@ def test_parts_decide_alone_on_their_own_features() -> None:
     ):
         np.testing.assert_allclose(found.direction[:, columns], head.weight[0][label])
         np.testing.assert_allclose(probability, head.probabilities(own, 0))
+
+
+def test_the_pointing_game_of_folds_is_one_and_says_on_which_weights(tmp_path: Path) -> None:
+    games = {"label": NAMES[1], "right": True, "lesions": 1, "lesion_area": 0.1, "centre_hit": 0.0}
+    for fold, hits in enumerate(([1.0, 0.0], [1.0])):
+        cams = pd.DataFrame({"group": [f"{fold}-{row}" for row in range(len(hits))], "hit": hits, **games})
+        write_table(cams, tmp_path / f"{fold}.csv")
+        write_json({"class_names": NAMES, "method": "grad-cam", "weights": "random"}, tmp_path / f"{fold}.json")
+    files = {kind: [str(tmp_path / f"{fold}.{ending}") for fold in range(2)] for kind, ending in
+             (("cams", "csv"), ("summaries", "json"))}  # fmt: skip
+    table = study_table([{"backbone": "net", "explanation": "cam", **files}]).set_index("images")
+    assert table.loc["all", ["n", "patients", "hits"]].tolist() == [3, 3, 2]
+    assert "called wrong" not in table.index
+    assert set(table["weights"]) == {"random"}
 
 
 def explaining(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:

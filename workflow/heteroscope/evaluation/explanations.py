@@ -227,5 +227,5 @@ def study_table(plan: Sequence[dict[str, Any]]) -> pd.DataFrame:
         cams = pd.concat([read_table(Path(path)) for path in entry["cams"]], ignore_index=True)
         table = pointing_table(cams, found[0]["class_names"])
         first = {"backbone": entry["backbone"], "explanation": entry["explanation"], "method": found[0]["method"]}
-        parts.append(table.assign(**first)[[*first, *table.columns]])
+        parts.append(table.assign(**first)[[*first, *table.columns]].assign(weights=found[0]["weights"]))
     return pd.concat(parts, ignore_index=True)

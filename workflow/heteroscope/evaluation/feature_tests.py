@@ -76,7 +76,10 @@ def feature_table(units: Units, class_names: Sequence[str], test: Test = "mean")
     parts = [units.features[units.label == number] for number in range(len(class_names))]
     for name, part in zip(class_names, parts, strict=True):
         if len(part) < FEWEST:
-            raise DataError(f"class {name}: {len(part)} patients or images to test features on; a test needs {FEWEST}")
+            raise DataError(
+                f"class {name}: {len(part)} patients or images to test features on; a test needs {FEWEST}: give this"
+                " part of the split more patients, or take `features` and `explanations` out of the study"
+            )
     with np.errstate(divide="ignore", invalid="ignore"):
         found = _TESTS[test, len(parts) == 2](parts)
     varies = np.ptp(units.features, axis=0) > 0
