@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-BESIDE = ("*.j2", "*.js")  # templates and scripts
+BESIDE = ("*.j2", "*.js", "captions/*.rst")  # templates, scripts, and what a page says of its figures
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -66,7 +66,7 @@ class _Code:
 
     Attributes:
         imports: see `imports_of`.
-        digest: of the code without docstrings, and of templates and scripts beside it.
+        digest: of the code without docstrings, and of templates, scripts and captions beside it.
     """
 
     imports: tuple[str, ...]

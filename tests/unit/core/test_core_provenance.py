@@ -106,9 +106,10 @@ def test_imports_for_types_alone_do_not_count(package: Path, before: dict[str, s
     assert stale(before) == {"split"}
 
 
-def test_a_template_beside_a_module_counts(package: Path, before: dict[str, str]) -> None:
-    template = next(package.glob("report/*.j2"))
-    edit(template, lambda text: text + "\n<!-- more -->\n")
+@pytest.mark.parametrize("kind", ["*.j2", "*.js", "captions/*.rst"])
+def test_a_template_beside_a_module_counts(package: Path, before: dict[str, str], kind: str) -> None:
+    template = next(package.glob(f"report/{kind}"))
+    edit(template, lambda text: text + "\nmore\n")
     assert stale(before) == {"overview", "report"}
 
 
