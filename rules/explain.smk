@@ -51,6 +51,7 @@ rule explain:
         runtime=growing(120),
     params:
         spec=entry("explanations", "explanation"),
+        part=of(layout.tested_part),
         pixels_spec=spec_of(layout.pixels_spec_of),
         roots=lambda wildcards: json.dumps(layout.roots(wildcards.dataset)),
         threads=threads_flag,
@@ -61,7 +62,8 @@ rule explain:
         " --head {input.head:q} --part-heads {input.part_heads:q} --predictions {input.predictions:q}"
         " --split {input.split:q} --images {input.images:q}"
         " --pixels {input.pixels:q} --pixels-spec {params.pixels_spec:q} --roots {params.roots:q}"
-        " --spec {params.spec:q} --sheet {output.sheet:q} --features-sheet {output.features_sheet:q}"
+        " --spec {params.spec:q} --part {params.part}"
+        " --sheet {output.sheet:q} --features-sheet {output.features_sheet:q}"
         " --cams {output.cams:q} --features {output.features:q} --summary {output.summary:q}"
         " 2>&1 | tee {log:q}"
 

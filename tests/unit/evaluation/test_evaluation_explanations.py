@@ -21,6 +21,7 @@ from heteroscope.evaluation.explanations import (
     explained_classes,
     require_the_reported_network,
     study_table,
+    telling_features,
 )
 from heteroscope.store import write_json, write_table
 from heteroscope.training.linear import LinearHead
@@ -100,6 +101,14 @@ def test_parts_decide_alone_on_their_own_features() -> None:
     ):
         np.testing.assert_allclose(found.direction[:, columns], head.weight[0][label])
         np.testing.assert_allclose(probability, head.probabilities(own, 0))
+
+
+def test_features_are_told_by_the_images_that_did_not_train_the_network() -> None:
+    samples = make_samples()
+    for part, feature in (("train", 1), ("test", 3)):
+        samples.features[samples.part == part, feature] += 50 * samples.label[samples.part == part]
+    assert telling_features(samples, 1, "train")["feature"].tolist() == [1]
+    assert telling_features(samples, 1, "test")["feature"].tolist() == [3]
 
 
 def test_the_pointing_game_of_folds_is_one_and_says_on_which_weights(tmp_path: Path) -> None:

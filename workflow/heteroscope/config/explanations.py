@@ -31,7 +31,8 @@ class Explanation(Closed):
     )
     features: Positive = Field(
         4,
-        description="features of the embedding whose places are shown: those that tell the training classes apart best",
+        description="features of the embedding whose places are shown: those that tell the classes apart best, of the"
+        " training images, or of the test images where the training images trained the network",
     )
     tolerance: Annotated[float, Field(ge=0)] = Field(
         0.0, description="pixels of the decoded image by which a map's peak may miss a lesion in the pointing game"

@@ -25,6 +25,7 @@ from heteroscope.evaluation.explanations import (
     require_the_reported_network,
     telling_features,
 )
+from heteroscope.evaluation.feature_tests import Part
 from heteroscope.evaluation.pointing import pointing_table
 from heteroscope.training.linear import LinearHead
 
@@ -87,6 +88,7 @@ class Network:
         part_heads: trained on each one's features; empty without a fusion.
         pixels: the file that all of them look at.
         precision: in which they embedded.
+        tested: the part of the split that features are tested on, whose labels no branch was trained on.
     """
 
     backbones: list[str]
@@ -95,6 +97,7 @@ class Network:
     part_heads: list[LinearHead]
     pixels: Path
     precision: str
+    tested: Part
 
 
 def explain(
@@ -132,7 +135,7 @@ def explain(
         features = samples.in_memory()[test][shown]
         by_parts = alone(network.part_heads, features, made.label[shown], samples.class_names, spec)
         alone_maps = maps_of.of_images(network.pixels, samples.image_id[test][shown], by_parts.direction)
-    telling = telling_features(samples, spec.features)
+    telling = telling_features(samples, spec.features, network.tested)
     pictured = np.array(_first_of_classes(made, shown)[:MOST_IMAGES], dtype=np.int64)
     return Explained(
         spec=spec,
@@ -147,7 +150,7 @@ def explain(
         lesions=own,
         alone=by_parts,
         alone_maps=alone_maps,
-        features=_named(telling, network),
+        features=_named(telling, network).assign(tested_on=network.tested),
         feature_rows=pictured,
         feature_maps=_feature_maps(maps_of, network, samples.image_id[test][pictured], telling["feature"].to_numpy()),
         difference=difference,

@@ -16,7 +16,7 @@ from heteroscope.data.places import Lesions
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import ConfigError, StoreError
 from heteroscope.evaluation.baseline import probabilities_of
-from heteroscope.evaluation.feature_tests import feature_table, units_of
+from heteroscope.evaluation.feature_tests import Part, feature_table, units_of
 from heteroscope.evaluation.pointing import peak, play, pointing_table
 from heteroscope.store import read_json, read_table
 from heteroscope.training.linear import LinearHead
@@ -186,10 +186,10 @@ def cam_table(
     return pd.DataFrame(columns).join(pd.DataFrame(games))
 
 
-def telling_features(samples: Samples, count: int) -> pd.DataFrame:
-    """The features that tell the classes of the training images apart best, patients being the observations."""
-    train = np.flatnonzero((samples.part == "train") & (samples.view == 0))
-    units = units_of(samples.in_memory()[train], samples.label[train], samples.group[train], "patient")
+def telling_features(samples: Samples, count: int, part: Part) -> pd.DataFrame:
+    """The features that tell the classes of one part's images apart best, patients being the observations."""
+    rows = samples.rows(part)
+    units = units_of(samples.in_memory()[rows], samples.label[rows], samples.group[rows], "patient")
     return feature_table(units, samples.class_names).head(count)
 
 

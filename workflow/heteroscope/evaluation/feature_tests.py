@@ -17,6 +17,7 @@ from heteroscope.evaluation.intervals import sums_by_patient
 
 Test = Literal["mean", "rank"]
 Unit = Literal["patient", "image"]
+Part = Literal["train", "test"]
 FEWEST = 2  # units of a class that a test needs
 MOST_CORRELATED = 4_096  # features whose correlations are held at once
 

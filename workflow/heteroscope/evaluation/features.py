@@ -9,7 +9,7 @@ searched for among all.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,9 @@ from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
 from heteroscope.evaluation.baseline import EMBEDDING
-from heteroscope.evaluation.feature_tests import FEWEST, Correlations, Units, feature_table, units_of
+from heteroscope.evaluation.feature_tests import FEWEST, Correlations, Part, Units, feature_table, units_of
 from heteroscope.evaluation.retrieval import Neighbours, nearest, precision_table
 
-Part = Literal["train", "test"]
 MOST_LEVELS = 20  # of an attribute whose silhouette says something
 SEED = 0
 

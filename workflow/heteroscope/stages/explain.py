@@ -68,6 +68,7 @@ def _loaded(args: argparse.Namespace) -> tuple[Network, Samples, Decisions, list
         part_heads=[read_head(path) for path in args.part_heads],
         pixels=args.pixels,
         precision=str(samples.embedding["precision"]),
+        tested=args.part,
     )
     images = read_table(args.images).set_index("image_id").loc[samples.image_id[samples.rows("test")]]
     shown, roots = parse(Pixels, args.pixels_spec), json.loads(args.roots)
@@ -91,6 +92,7 @@ def _arguments() -> argparse.ArgumentParser:
     add("--pixels-spec", required=True, help="JSON of its `pixels` entry")
     add("--roots", required=True, help="JSON: the folder of the image files, of a union one for each member")
     add("--spec", required=True, help="JSON of an `explanations` entry")
+    add("--part", choices=["train", "test"], required=True, help="images that features are tested on")
     add("--sheet", type=Path, required=True, help="output: figure of examples")
     add("--features-sheet", type=Path, required=True, help="output: figure of single features")
     add("--cams", type=Path, required=True, help="output: a row an explained image")
