@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def data(study: Study) -> dict[str, Any]:
 
 def explore(study: Study) -> dict[str, Any]:
     folder = study.folder
-    return explorer_data(study.plan, CLASSES, images=folder / "images.parquet", pixels=folder / "pixels.h5")
+    return explorer_data(
+        study.plan, CLASSES, images=folder / "images.parquet", pixels=folder / "pixels.h5", room=10_000_000
+    )
 
 
 def shown(data: dict[str, Any], colouring: dict[str, Any]) -> dict[str, str]:
@@ -121,20 +124,29 @@ def study_pixels(path: Path) -> dict[str, np.ndarray]:
         return dict(zip(read_strings(file, "image_id"), file["pixels"][:], strict=True))
 
 
-def test_larger_pictures_are_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_pictures_are_made_smaller(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (30, 3, 120, 120), dtype=np.uint8)
     names = np.array([f"i{number}" for number in range(30)], dtype=object)
     with create_h5(tmp_path / "pixels.h5", "pixels", {"spec": {"channel_order": "rgb"}}) as file:
         file.create_dataset("pixels", data=noise)
         write_strings(file, "image_id", names.tolist())
 
-    def side() -> set[tuple[int, int]]:
-        made = explorer.pictures(tmp_path / "pixels.h5", names)
+    def side(room: int) -> set[tuple[int, int]]:
+        made = explorer.pictures(tmp_path / "pixels.h5", names, room)
         return {Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in made if picture}
 
-    assert side() == {(96, 96)}
-    monkeypatch.setattr(explorer, "PICTURE_BYTES", 60_000)
-    assert side() == {(40, 40)} or side() == {(56, 56)}
+    assert side(6_000_000) == {(96, 96)}
+    assert side(60_000) in ({(40, 40)}, {(56, 56)})
+
+
+def test_pictures_take_the_room_that_the_page_has_left(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rooms = study.folder, []
+    monkeypatch.setattr(explorer, "pictures", lambda pixels, names, room: rooms.append(room))
+    for room in (20_000_000, 4_000_000, 0):
+        files = {"images": folder / "images.parquet", "pixels": folder / "pixels.h5"}
+        data = explorer_data(study.plan, CLASSES, **files, room=room)
+    points = len(json.dumps({name: value for name, value in data.items() if name != "pictures"}))
+    assert rooms == [explorer.PICTURE_BYTES, 4_000_000 - points, explorer.FEWEST_BYTES]
 
 
 def test_analyses_that_find_no_room_are_counted(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from heteroscope.store import read_table
 
 CAPTIONS = Path(__file__).parent / "captions"
 MOST_ROWS = 12  # of a table that is shown; a download has all of them
-LARGEST_DOWNLOAD = 400_000  # bytes of a table that is part of the page
+LARGEST_DOWNLOAD = 100_000  # bytes of a table that is part of the page
 TITLES = {
     "models": "Backbones side by side",
     "networks": "Fine-tuned networks",

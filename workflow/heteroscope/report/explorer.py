@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from heteroscope.store import read_table
 PROJECTIONS = {"pca": "PCA", "umap": "UMAP"}
 MOST_POINTS = 120_000  # of all projections together: those of later analyses are left out
 STEPS = 10_000  # a projection's larger side is divided into so many
-PICTURE_BYTES = 6_000_000  # of all pictures together, as they stand in the page
+PICTURE_BYTES = 6_000_000  # of all pictures together at most, as they stand in the page
+FEWEST_BYTES = 1_000_000  # of all pictures, however full the page is
 PICTURE_SIDES = (96, 72, 56, 40)  # pixels: the largest whose pictures find room
 PICTURE_QUALITY = 70
 TRIED = 40  # pictures that tell how large the others will be
@@ -32,7 +34,7 @@ PART_COLORS = ("#8A8A8A", "#CC79A7", "#0072B2")
 
 
 def explorer_data(
-    plan: Sequence[dict[str, Any]], class_names: list[str], *, images: Path, pixels: Path
+    plan: Sequence[dict[str, Any]], class_names: list[str], *, images: Path, pixels: Path, room: int
 ) -> dict[str, Any]:
     """What the page's script draws, as plain data; lists have an entry an image, codes are −1 where nothing is known.
 
@@ -42,6 +44,7 @@ def explorer_data(
         class_names: in the order of labels.
         images: images.parquet.
         pixels: pixels.h5, for the pictures.
+        room: bytes that the page has left for all of this.
 
     Raises:
         StoreError: a file is missing or damaged.
@@ -53,16 +56,17 @@ def explorer_data(
     first = read_table(Path(shown[0]["assignments"]))
     rows = first[first["view"] == 0].set_index("image_id").loc[names]
     panels = _common_panels(rows, known, class_names)
-    return {
+    data = {
         "id": names.tolist(),
         "path": known["path"].tolist(),
         "patient": rows["group"].astype(str).tolist(),
         "part": _codes(rows["part"], list(PARTS)).tolist(),
-        "pictures": pictures(pixels, names),
         "colourings": [_coloring(panel) for panel in panels],
         "analyses": [_analysis(entry, table, names) for entry, table in zip(shown, tables, strict=True)],
         "left_out": left_out,
     }
+    left = max(room - len(json.dumps(data)), FEWEST_BYTES)
+    return data | {"pictures": pictures(pixels, names, min(left, PICTURE_BYTES))}
 
 
 def _within_budget(plan: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
@@ -140,17 +144,17 @@ def _codes(values: pd.Series, categories: list[str]) -> np.ndarray:
 # ---------------------------------------------------------------------------------------- pictures
 
 
-def pictures(pixels: Path, names: np.ndarray) -> list[str | None]:
-    """A small WebP of each image in base64, as large as there is room for.
+def pictures(pixels: Path, names: np.ndarray, room: int) -> list[str | None]:
+    """A small WebP of each image in base64, as large as there is room (bytes) for all of them.
 
     Where even the smallest ones find no room, as many as do are drawn at random and the others are None.
     """
     tried = [picture for _, picture in each_picture(pixels, names[drawn_rows(len(names), TRIED, 0)])]
     for side in PICTURE_SIDES:
         size = float(np.mean([len(_webp(picture, side)) for picture in tried]))
-        if size * len(names) <= PICTURE_BYTES:
+        if size * len(names) <= room:
             break
-    rows = drawn_rows(len(names), int(PICTURE_BYTES / size), 0)
+    rows = drawn_rows(len(names), int(room / size), 0)
     made: list[str | None] = [None] * len(names)
     for row, (_, picture) in zip(rows, each_picture(pixels, names[rows]), strict=True):
         made[row] = _webp(picture, side)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from heteroscope.report.methods import citation, methods_paragraphs
 from heteroscope.store import read_json, read_table
 
 TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "sensitivity", "metrics", "confusion")
+PAGE_BYTES = 14_500_000  # that a page should not exceed
 BESIDE = ("features", "hybrids", "explanations")  # keys of a study that its context is made without
 STABILITY = ("backbone", "clustering", "method", "k", "silhouette", "ari_bootstraps", "failed_bootstraps", "ari_seeds",
              "ari_backbones", "ari_with_primary")  # fmt: skip
@@ -64,7 +66,7 @@ def page_data(
     frames = {name: read_table(compare / f"{name}.csv") for name in TABLES}
     entries = context.model_dump(mode="json", exclude={"study": set(BESIDE)})
     config = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
-    return {
+    page = {
         "study": context.id,
         "title": context.study.title or context.id,
         "question": words.QUESTION,
@@ -77,7 +79,6 @@ def page_data(
         "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
         "data": data,
         "analyses": [_analysis(entry, frames, context) for entry in plan],
-        "explorer": explorer_data(plan, context.dataset.class_names, images=images, pixels=pixels),
         "scripts": [get_plotlyjs(), (Path(__file__).parent / "explorer.js").read_text(encoding="utf-8")],
         "averaging": words.MACRO if len(context.dataset.class_names) > 2 else None,
         "branches": branch_sections(branches),
@@ -100,6 +101,9 @@ def page_data(
         "config": config,
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
     }
+    room = PAGE_BYTES - len(json.dumps(page, default=str))
+    explorer = explorer_data(plan, context.dataset.class_names, images=images, pixels=pixels, room=room)
+    return page | {"explorer": explorer}
 
 
 def _facts(document: dict[str, Any]) -> list[dict[str, str]]:
