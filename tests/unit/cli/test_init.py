@@ -35,6 +35,13 @@ def test_a_study_is_written_and_told(images: Path, capsys: pytest.CaptureFixture
     )
 
 
+def test_commands_are_those_that_a_shell_takes(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", str(images), "--output", "my study.yaml"])
+    for text in (capsys.readouterr().out, Path("my study.yaml").read_text(encoding="utf-8")):
+        assert "heteroscope check 'my study.yaml'\n" in text.replace("     # is all", "\n")
+        assert "snakemake --cores all --configfile 'my study.yaml'" in text
+
+
 def test_a_file_that_is_there_stays(images: Path) -> None:
     Path("mine.yaml").write_text("precious")
     with pytest.raises(ConfigError, match=r"mine\.yaml: there already; name another file by --output"):

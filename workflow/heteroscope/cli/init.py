@@ -8,6 +8,7 @@ they are. Nothing is run, and no image is read.
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import shtab
@@ -71,7 +72,7 @@ def _guess(args: argparse.Namespace) -> Guess:
 
 def _told(guess: Guess, args: argparse.Namespace, study: str) -> list[str]:
     """What was found, what to check, and how to go on."""
-    width = max(map(len, guess.found))
+    width, file = max(map(len, guess.found)), shlex.quote(str(args.output))
     return [
         f"{args.root}: {guess.images} images",
         *(f"  {subject:{width}}  {sentence}" for subject, sentence in guess.found.items()),
@@ -79,7 +80,7 @@ def _told(guess: Guess, args: argparse.Namespace, study: str) -> list[str]:
         *(f"  - {doubt}" for doubt in guess.doubts),
         "  - the backbone: published weights, which are downloaded once; the file says what to do without a network",
         "\nThen:",
-        f"  heteroscope check {args.output}",
-        f"  snakemake --cores all --configfile {args.output}",
+        f"  heteroscope check {file}",
+        f"  snakemake --cores all --configfile {file}",
         f"  heteroscope show {study}",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def sketch(guess: Guess, *, study: str, source: Path, target: Path) -> str:
     )
     environment.filters["yaml"] = _flow
     text = environment.get_template(TEMPLATE).render(
-        guess=guess, sizes=sizes(guess), study=study, source=source, target=target
+        guess=guess, sizes=sizes(guess), study=study, source=source, target=shlex.quote(str(target))
     )
     return f"{text.rstrip()}\n"
 
