@@ -90,6 +90,7 @@ class Study:
             **head,
             predictions=folder / "predictions.parquet",
             metrics=folder / "metrics.json",
+            trained=folder / "head.h5",
             history=folder / "history.csv",
             times=folder / "times.json",
         )

@@ -14,14 +14,18 @@ from typing import Any
 
 import h5py
 import pytest
+import yaml
 
 CLUSTER = "cluster/toy/small-cnn/holdout/none/kmeans-2"
 NO_RESULTS = {"benchmarks", "checksums", "logs"}
 
 
 @pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(finished, tmp_path / "copy")
+def folder(finished: Path, unchanged_tiny: dict[str, Any], tmp_path: Path) -> Path:
+    """A copy of the finished study, beside its own configuration: other tests have planned others there."""
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "study.yaml").write_text(yaml.safe_dump(unchanged_tiny, sort_keys=False))
+    return copy
 
 
 def check(folder: Path) -> tuple[int, str]:

@@ -81,6 +81,8 @@ def submit(cluster: Cluster) -> Iterator[Callable[..., Head]]:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
+                # what runs in the background of a shell, as these tests may, begins with it ignored
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
             stack.callback(_end, process)
             return Head(process, folder, log, cluster)
