@@ -51,18 +51,28 @@ onsuccess:
         shell("python -m heteroscope.summary {studies:q}")
 
 
+# what stands beside reports: a table or figure that a reader misses is made again, though the report stands
+COMPARISONS = expand(rules.compare.output, study=layout.config.studies)
+EXPLANATIONS = [
+    *expand(rules.explanations.output, study=layout.explained_studies()),
+    *[path for study in layout.explained_studies() for path in layout.explained_files(study)],
+]
+FEATURES = [*layout.feature_files(), *expand(rules.models.output, study=layout.model_studies())]
+HYBRIDS = expand(rules.hybrids.output, study=layout.hybrid_studies())
+NETWORKS = layout.network_files()
+
+
 rule all:
     default_target: True
     input:
         rules.overview.output,
         expand("results/report/{study}/index.html", study=layout.config.studies),
-        # a table or figure that a reader misses is made again, though the report stands
-        expand(rules.explanations.output, study=layout.explained_studies()),
-        expand(rules.compare.output, study=layout.config.studies),
-        expand(rules.hybrids.output, study=layout.hybrid_studies()),
-        layout.network_files(),
-        layout.feature_files(),
-        expand(rules.models.output, study=layout.model_studies()),
+        *[COMPARISONS, EXPLANATIONS, FEATURES, HYBRIDS, NETWORKS],
+
+
+rule tables:
+    input:
+        *[COMPARISONS, EXPLANATIONS, FEATURES, HYBRIDS, NETWORKS],
 
 
 rule data:
@@ -82,30 +92,19 @@ rule embeddings:
 
 rule feature_tables:
     input:
-        layout.feature_files(),
-        expand(rules.models.output, study=layout.model_studies()),
+        FEATURES,
 
 
 rule explanation_tables:
     input:
-        expand(rules.explanations.output, study=layout.explained_studies()),
+        EXPLANATIONS,
 
 
 rule hybrid_tables:
     input:
-        expand(rules.hybrids.output, study=layout.hybrid_studies()),
+        HYBRIDS,
 
 
 rule network_tables:
     input:
-        layout.network_files(),
-
-
-rule tables:
-    input:
-        expand(rules.explanations.output, study=layout.explained_studies()),
-        expand(rules.compare.output, study=layout.config.studies),
-        expand(rules.hybrids.output, study=layout.hybrid_studies()),
-        layout.network_files(),
-        layout.feature_files(),
-        expand(rules.models.output, study=layout.model_studies()),
+        NETWORKS,

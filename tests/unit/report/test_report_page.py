@@ -300,7 +300,7 @@ def _tables(raw: str) -> list[list[list[str]]]:
 def test_downloads_are_the_exact_files(study, page):
     files = {attrs["download"]: attrs["href"] for tag, attrs in page.tags if tag == "a" and "download" in attrs}
     stored = {f"{name}.csv": study.folder / f"compare/{name}.csv" for name in study.tables}
-    stored[f"{study.folder.name}-features.csv"] = study.folder / "features.csv"
+    stored["-".join([*study.folder.parts[-4:], "features.csv"])] = study.folder / "features.csv"
     assert set(files) == set(stored)
     for name, address in files.items():
         content = base64.b64decode(address.removeprefix("data:text/csv;base64,"))

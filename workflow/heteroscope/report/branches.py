@@ -55,7 +55,7 @@ def _shown(path: Path, caption: str) -> dict[str, Any]:
         return {"figure": {"src": tables.picture(path), "title": title, "caption": text}, "table": None}
     frame = read_table(path)
     rows = f" Here are the first {MOST_ROWS} of {len(frame)} rows." if len(frame) > MOST_ROWS else ""
-    download = {"name": f"{path.parent.name}-{path.name}", "href": None, "path": str(path)}
+    download = {"name": "-".join(path.parts[-5:]), "href": None, "path": str(path)}  # its folders tell tables apart
     if path.stat().st_size <= LARGEST_DOWNLOAD:
         download["href"] = tables.data_uri("text/csv", path.read_bytes())
     return {"figure": None, "table": tables.plain_table(f"{text}{rows}", frame.head(MOST_ROWS)), "download": download}
