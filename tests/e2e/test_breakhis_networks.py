@@ -170,3 +170,5 @@ def test_networks_are_compared_with_the_study_that_is_named() -> None:
     table = side_by_side(rows, against="b")
     assert table["accuracy minus b"].tolist() == pytest.approx([-0.2, 0, 0])
     assert side_by_side(rows, against=None)["accuracy minus a"].isna().tolist() == [False, False, True]
+    folds = [*rows, rows[1] | {"split": "t", "metrics": {name: {"mean": 0.3} for name in names}}]
+    assert side_by_side(folds, against="b")["accuracy minus b"].tolist() == pytest.approx([0, 0.2, 0, -0.2])

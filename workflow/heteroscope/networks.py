@@ -1,7 +1,8 @@
 """The trained networks of all studies of a configuration side by side, and what a split that leaks gains.
 
 A test set whose images or patients stand in the training set too makes a network look better than it is. The table
-says how many there are, and how far each accuracy is from that of the same network in the study it is compared with.
+says how many there are, and how far each accuracy is from that of the same network in the study it is compared with, the mean over its folds.
+Studies may test different images, so that a difference is a description and no test.
 """
 
 from __future__ import annotations
@@ -72,13 +73,17 @@ def side_by_side(tested: Sequence[Mapping[str, Any]], *, against: str | None) ->
     reference = against or next(iter(clean), None)
     if against and against not in {one["study"] for one in tested}:
         raise ConfigError(f"--against: no network of study {against!r} was tested")
-    accuracy = {one["network"]: one["metrics"]["accuracy"]["mean"] for one in tested if one["study"] == reference}
+    referred: dict[str, list[float]] = {}  # one a fold
+    for one in tested:
+        if one["study"] == reference:
+            referred.setdefault(one["network"], []).append(one["metrics"]["accuracy"]["mean"])
     rows = []
     for one in tested:
         metrics = {name: one["metrics"][name]["mean"] for name in SHOWN}
         row = {name: one[name] for name in ("study", "split", "network")} | {"test images": one["rows"]["test"]}
         seen = {name.replace("_", " "): one[name] for name in SEEN}
-        gained = metrics["accuracy"] - accuracy.get(one["network"], float("nan"))
+        others = referred.get(one["network"])
+        gained = metrics["accuracy"] - sum(others) / len(others) if others else None
         rows.append(row | metrics | seen | {f"accuracy minus {reference}": gained})
     return pd.DataFrame(rows)
 
