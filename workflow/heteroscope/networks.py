@@ -1,8 +1,8 @@
 """The trained networks of all studies of a configuration side by side, and what a split that leaks gains.
 
 A test set whose images or patients stand in the training set too makes a network look better than it is. The table
-says how many there are, and how far each accuracy is from that of the same network in the study it is compared with, the mean over its folds.
-Studies may test different images, so that a difference is a description and no test.
+says how many there are, and how far each accuracy is from that of the same network in the study it is compared with,
+the mean over its folds. Studies may test different images, so that a difference is a description and no test.
 """
 
 from __future__ import annotations
