@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# a machine without a GPU draws WebGL by software
-FLAGS = ("--no-sandbox", "--enable-unsafe-swiftshader")
+# a machine without a GPU draws WebGL by software; a container may have little shared memory
+FLAGS = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage")
 
 
 @pytest.fixture(scope="session")
