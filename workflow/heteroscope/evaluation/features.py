@@ -16,7 +16,7 @@ import pandas as pd
 
 from heteroscope.clustering.quality import SILHOUETTE_ROWS, silhouette
 from heteroscope.config import Features
-from heteroscope.data.attributes import restates_group
+from heteroscope.data.attributes import telling_attributes
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
@@ -148,14 +148,12 @@ def silhouettes(samples: Samples, images: pd.DataFrame, part: Part) -> dict[str,
     rows = samples.rows(part)
     rows = rows[drawn_rows(len(rows), SILHOUETTE_ROWS, SEED)]
     points = samples.features[rows]
-    attributes = images.set_index("image_id").loc[samples.image_id[rows]]
+    attributes = telling_attributes(images.set_index("image_id").loc[samples.image_id[rows]])
     found = {}
-    for name in (name for name in attributes if name.startswith("attr_")):
-        known = attributes[name].notna().to_numpy() & (attributes[name].astype(str) != "").to_numpy()
-        levels = attributes.loc[known, name].nunique()
-        if 2 <= levels <= MOST_LEVELS and not restates_group(attributes[name], attributes["group"]):
-            codes = pd.factorize(attributes.loc[known, name])[0]
-            found[name.removeprefix("attr_")] = silhouette(points[known], codes)
+    for name, values in attributes.items():
+        known = values.notna().to_numpy() & (values.astype(str) != "").to_numpy()
+        if 2 <= values[known].nunique() <= MOST_LEVELS:
+            found[str(name)] = silhouette(points[known], pd.factorize(values[known])[0])
     return {
         "images": len(rows),
         "labels": silhouette(points, samples.label[rows]),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from heteroscope.clustering.partition import Partition, nearest_images
 from heteroscope.clustering.projections import Projection
-from heteroscope.data.attributes import restates_group
+from heteroscope.data.attributes import telling_attributes
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.embedding.samples import Samples
 from heteroscope.figures.clusters import SHEET_COLUMNS, dendrogram_figure, distance_figure, exemplar_figure
@@ -25,7 +25,6 @@ from heteroscope.figures.scatter import (
     scatter_figure,
 )
 
-ATTRIBUTE_PREFIX = "attr_"
 DENDROGRAM_ROWS = 5000  # the most; above it as many are drawn at random, and the figure says so
 
 
@@ -70,14 +69,10 @@ def partition_figures(
 
 
 def _panels(samples: Samples, partition: Partition, by_image: pd.DataFrame) -> list[Panel]:
-    named = [name for name in by_image.columns if name.startswith(ATTRIBUTE_PREFIX)]
-    attributes = by_image[[name for name in named if not restates_group(by_image[name], by_image["group"])]].rename(
-        columns=lambda name: name.removeprefix(ATTRIBUTE_PREFIX)
-    )
     return [
         cluster_panel(partition.cluster, len(partition.clusters.centroids)),
         label_panel(samples.label, samples.class_names),
-        *attribute_panels(attributes.reindex(samples.image_id)),
+        *attribute_panels(telling_attributes(by_image).reindex(samples.image_id)),
     ]
 
 

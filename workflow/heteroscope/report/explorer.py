@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from heteroscope.data.attributes import restates_group
+from heteroscope.data.attributes import telling_attributes
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.figures.pictures import each_picture
-from heteroscope.figures.scatter import Panel, attribute_panels, cluster_panel, label_panel
+from heteroscope.figures.scatter import PART_NAMES, Panel, attribute_panels, cluster_panel, label_panel
 from heteroscope.store import read_table
 
 PROJECTIONS = {"pca": "PCA", "umap": "UMAP"}
@@ -27,7 +27,6 @@ FEWEST_BYTES = 1_000_000  # of all pictures, however full the page is
 PICTURE_SIDES = (96, 72, 56, 40)  # pixels: the largest whose pictures find room
 PICTURE_QUALITY = 70
 TRIED = 40  # pictures that tell how large the others will be
-PARTS = {"train": "training", "validation": "validation", "test": "test"}
 ANSWERS = ("called right", "called wrong")
 ANSWER_COLORS = ("#56B4E9", "#D55E00")
 PART_COLORS = ("#8A8A8A", "#CC79A7", "#0072B2")
@@ -60,7 +59,7 @@ def explorer_data(
         "id": names.tolist(),
         "path": known["path"].tolist(),
         "patient": rows["group"].astype(str).tolist(),
-        "part": _codes(rows["part"], list(PARTS)).tolist(),
+        "part": _codes(rows["part"], list(PART_NAMES)).tolist(),
         "colourings": [_coloring(panel) for panel in panels],
         "analyses": [_analysis(entry, table, names) for entry, table in zip(shown, tables, strict=True)],
         "left_out": left_out,
@@ -83,12 +82,9 @@ def _within_budget(plan: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]]
 
 def _common_panels(rows: pd.DataFrame, known: pd.DataFrame, class_names: list[str]) -> list[Panel]:
     """What is known of the images whatever the analysis: label, part and attributes."""
-    attributes = [
-        name for name in known.columns if name.startswith("attr_") and not restates_group(known[name], known["group"])
-    ]
-    frame = known[attributes].rename(columns=lambda name: name.removeprefix("attr_"))
-    part = Panel("part of the split", _codes(rows["part"], list(PARTS)), list(PARTS.values()), list(PART_COLORS))
-    return [label_panel(rows["label"].to_numpy(), class_names), part, *attribute_panels(frame)]
+    codes = _codes(rows["part"], list(PART_NAMES))
+    part = Panel("part of the split", codes, list(PART_NAMES.values()), list(PART_COLORS))
+    return [label_panel(rows["label"].to_numpy(), class_names), part, *attribute_panels(telling_attributes(known))]
 
 
 def _analysis(entry: dict[str, Any], table: pd.DataFrame, names: np.ndarray) -> dict[str, Any]:
