@@ -12,7 +12,8 @@ import h5py
 import pytest
 import yaml
 
-from heteroscope.cli.plan import comparison_lines, earlier_jobs, image_count, plan_lines, rule_of, size_lines
+from heteroscope.benchmarked import rule_of
+from heteroscope.cli.plan import comparison_lines, earlier_jobs, image_count, plan_lines, size_lines
 from heteroscope.config import load
 from heteroscope.layout import Layout
 from tests.workflow.configurations import expected_jobs

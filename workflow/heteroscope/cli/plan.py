@@ -20,9 +20,7 @@ from heteroscope.provenance import ROOT
 
 SNAKEFILE = ROOT.parents[1] / "Snakefile"
 FIGURES = ROOT.parents[1] / "benchmarks/results.json"
-MEASURED = Path("results/benchmarks")
 TARGETS = {"all", "total"}
-VIEW_IDS = 4  # dataset, backbone, split, augmentation: the path of views below `embed`
 BYTES = 4  # of a value of an embedding
 SAID = "how long    "
 
@@ -143,7 +141,7 @@ def time_lines(layout: Layout, jobs: Mapping[str, int]) -> Iterator[str]:
         basis = sum(len(measured[rule]) for rule in known)
         yield (
             f"{SAID}roughly {_time(seconds)} of jobs, less where several run at once: by the mean of {basis} earlier"
-            f" jobs of these rules in {MEASURED}, whatever data they had"
+            f" jobs of these rules in results/benchmarks, whatever data they had"
         )
     else:
         yield f"{SAID}not known: no such job has run in this folder before"
@@ -153,25 +151,10 @@ def time_lines(layout: Layout, jobs: Mapping[str, int]) -> Iterator[str]:
 
 
 def earlier_jobs() -> dict[str, list[float]]:
-    """Rule → seconds of its jobs that have run in this folder, from Snakemake's benchmark files."""
-    found: dict[str, list[float]] = {}
-    for path in sorted(MEASURED.rglob("*.tsv")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if len(lines) > 1:
-            rule = rule_of(path.relative_to(MEASURED).with_suffix("").parts)
-            found.setdefault(rule, []).append(float(lines[-1].split("\t")[0]))
-    return found
+    """Rule → seconds of its jobs that have run in this folder."""
+    from heteroscope.benchmarked import job_times  # pandas: not for what only plans
 
-
-def rule_of(parts: Sequence[str]) -> str:
-    """The rule whose benchmark stands at a path below `results/benchmarks`."""
-    folder, *ids = parts
-    if folder == "retrain" and not ids[-1].startswith("cluster-"):
-        return ids[-1]
-    if folder == "embed":
-        whole = ids[: ids.index("shards")] if "shards" in ids else ids
-        return ("views" if len(whole) == VIEW_IDS else "embed") + ("_shard" if "shards" in ids else "")
-    return folder
+    return {str(rule): walls.tolist() for rule, walls in job_times().groupby("rule")["wall"]}
 
 
 def comparison_lines(layout: Layout) -> Iterator[str]:
