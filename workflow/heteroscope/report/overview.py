@@ -32,8 +32,8 @@ def _primary(document: dict[str, Any]) -> dict[str, Any]:
         "title": document["title"] or document["study"],
         "analysis": f"{document['primary']['backbone']}, {document['primary']['clustering']}",
         "verdict": document["verdict"],
-        "badge": document["verdict"].replace(" ", "-"),
-        "warnings": "; ".join(warning.split(":")[0] for warning in document["warnings"]),
+        "badge": words.badge(document["verdict"]),
+        "warnings": "; ".join(words.warning(text)["name"] for text in document["warnings"]),
         "numbers": [
             *(number(document["counts"][name].get("test", 0)) for name in ("images", "patients")),
             number(len(test["compared_clusters"]) if test else None),

@@ -71,11 +71,11 @@ def page_data(
         "title": context.study.title or context.id,
         "question": words.QUESTION,
         "verdict": document["verdict"],
-        "badge": document["verdict"].replace(" ", "-"),
+        "badge": words.badge(document["verdict"]),
         "answer": f"{words.ANSWERS[document['verdict']]} ({document['reason']}).",
         "facts": _facts(document),
         "account": document["account"][1:],  # it begins with the finding, which `answer` tells
-        "warnings": [_warning(text) for text in document["warnings"]],
+        "warnings": [words.warning(text) for text in document["warnings"]],
         "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
         "data": data,
         "analyses": [_analysis(entry, frames, context) for entry in plan],
@@ -126,11 +126,6 @@ def _facts(document: dict[str, Any]) -> list[dict[str, str]]:
         },
         tested | {"text": f"{tested['text']} in {len(test['compared_clusters'])} compared clusters"},
     ]
-
-
-def _warning(text: str) -> dict[str, str]:
-    name, _, detail = text.partition(": ")
-    return {"name": name, "detail": detail}
 
 
 def _figure(path: Path, title: str, caption: str) -> dict[str, str]:

@@ -171,3 +171,14 @@ COLUMNS = {
     "accuracy_gain_low": "90 % from",
     "accuracy_gain_high": "to",
 }
+
+
+def badge(verdict: str) -> str:
+    """The name of a verdict's style."""
+    return verdict.replace(" ", "-")
+
+
+def warning(text: str) -> dict[str, str]:
+    """A warning's `name` and `detail`."""
+    name, _, detail = text.partition(": ")
+    return {"name": name, "detail": detail}
