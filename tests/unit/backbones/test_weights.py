@@ -88,6 +88,17 @@ def test_densenet_files_with_the_old_names_are_taken(tmp_path: Path) -> None:
     assert torch.equal(found[name], state[name])
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["as torch saves it", "without its version"])
+def test_a_network_whose_layout_has_versions_is_taken(kept: bool, tmp_path: Path) -> None:
+    """MNASNet refuses a file that does not say which of its layouts it has."""
+    torch.manual_seed(8)
+    state = build_network("mnasnet0_5").state_dict()
+    torch.save(state if kept else dict(state), tmp_path / "given.pth")
+    write_weights(make("mnasnet0_5", str(tmp_path / "given.pth"), tmp_path), tmp_path / "ours.pt")
+    found = read_weights(tmp_path / "ours.pt", model="mnasnet0_5").network.state_dict()
+    assert all(torch.equal(found[name], state[name]) for name in found)
+
+
 def test_files_that_are_not_weights_of_the_model_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "given.pth"
     state = build_backbone("small-cnn").state_dict()

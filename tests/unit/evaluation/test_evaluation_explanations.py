@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,19 @@ def test_features_are_told_by_the_images_that_did_not_train_the_network() -> Non
     samples = make_samples()
     for part, feature in (("train", 1), ("test", 3)):
         samples.features[samples.part == part, feature] += 50 * samples.label[samples.part == part]
-    assert telling_features(samples, 1, "train")["feature"].tolist() == [1]
-    assert telling_features(samples, 1, "test")["feature"].tolist() == [3]
+    for part, feature in (("train", 1), ("test", 3)):
+        table, untested = telling_features(samples, 1, part)
+        assert (table["feature"].tolist(), untested) == ([feature], "")
+
+
+def test_features_are_not_told_by_a_single_patient() -> None:
+    samples = make_samples()
+    group = np.where(samples.label == 1, "one", samples.group)
+    table, untested = telling_features(replace(samples, group=group), 3, "test")
+    assert untested.startswith("class malignant: 1 patients or images")
+    assert table.empty
+    whole, _ = telling_features(samples, 3, "test")
+    assert table.columns.tolist() == whole.columns.tolist()
 
 
 def test_the_pointing_game_of_folds_is_one_and_says_on_which_weights(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from sklearn.metrics import auc, f1_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from heteroscope.errors import StoreError
-from heteroscope.evaluation.models import ROC_GRID, Model, mean_roc, model_table, pair_table, separability
+from heteroscope.evaluation.models import (
+    ROC_GRID,
+    Model,
+    mean_roc,
+    model_table,
+    pair_table,
+    ranked_classes,
+    separability,
+)
 
 CLASSES = ["round", "square", "striped"]
 
@@ -70,6 +78,14 @@ def test_all_pairs_are_adjusted_together(classes: int) -> None:
     tests = ["mcnemar_p", "delong_p"] if classes == 2 else ["mcnemar_p"]
     for test in tests:
         assert table[f"{test}_holm"].tolist() == pytest.approx(multipletests(table[test], method="holm")[1])
+
+
+def test_only_classes_that_tell_test_images_apart_have_curves() -> None:
+    two, three = models(2)[0], models(3)[0]
+    assert ranked_classes(two) == [(1, "square")]
+    assert ranked_classes(three) == list(enumerate(CLASSES))
+    assert ranked_classes(replace(three, rows=three.rows.replace({"label": {2: 1}}))) == [(0, "round"), (1, "square")]
+    assert ranked_classes(replace(two, rows=two.rows.assign(label=1))) == []
 
 
 def test_models_of_other_test_images_are_refused() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.report import explorer
 from heteroscope.report.explorer import explorer_data
-from heteroscope.store import create_h5, read_table, write_strings
+from heteroscope.store import create_h5, read_table, write_strings, write_table
 from tests.unit.report.test_report_page import NASTY, Study
 
 CLASSES = ["normal", "disease"]
@@ -101,6 +101,22 @@ def test_colours_tell_cluster_answer_label_and_attributes(data: dict[str, Any], 
     }
     assert set(right.values()) == {"called right", "called wrong"}
     assert shown(data, answers) == {name: right.get(name, "not tested") for name in data["id"]}
+
+
+def test_no_two_colourings_or_groups_have_one_name(study: Study, tmp_path: Path) -> None:
+    known = read_table(study.folder / "images.parquet")
+    known["attr_cluster"] = np.arange(len(known)) % 2
+    known["attr_label"] = np.where(np.arange(len(known)) % 3, "known", "not known")
+    known.loc[0, "attr_label"] = None
+    write_table(known, tmp_path / "images.parquet")
+    pixels = study.folder / "pixels.h5"
+    found = explorer_data(study.plan, CLASSES, images=tmp_path / "images.parquet", pixels=pixels, room=10_000_000)
+    colourings = [*found["analyses"][0]["colourings"], *found["colourings"]]
+    titles = [one["title"] for one in colourings]
+    assert len(set(titles)) == len(titles)
+    assert {"cluster", "cluster (attribute)", "label", "label (attribute)"} <= set(titles)
+    for one in colourings:
+        assert one["unknown"] not in one.get("names", [])
 
 
 def test_pictures_show_their_own_image(data: dict[str, Any], study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import logging
 import re
 import urllib.error
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def _tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 # ---------------------------------------------------------------------------------------- reading
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Mapping[str, Any]:
     """A saved mapping; nothing but tensors and plain values is ever unpickled."""
     try:
         require_whole(path)
@@ -191,7 +192,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a weights file that is safe to load ({reason})") from None
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: holds a {type(content).__name__}, expected a mapping of tensors (a state dict)")
-    return dict(content)
+    return content
 
 
 def require_whole(path: Path) -> None:
@@ -203,7 +204,7 @@ def require_whole(path: Path) -> None:
             raise ValueError(f"damaged: {damaged} does not match its checksum")
 
 
-def _load_into(network: nn.Module, model: str, content: dict[str, Any], path: Path) -> None:
+def _load_into(network: nn.Module, model: str, content: Mapping[str, Any], path: Path) -> None:
     """Load a state dict, bare or under `state_dict`, head or no head; with a grey adapter if it holds one.
 
     Raises:
@@ -212,12 +213,15 @@ def _load_into(network: nn.Module, model: str, content: dict[str, Any], path: Pa
     if content.get("model", model) != model:
         raise DataError(f"{path}: holds weights of {content['model']}, not of {model}")
     prefix = head_prefix(network)
-    state = content.get("state_dict", content)
-    state = {
-        _OLD_DENSENET.sub(r"\1\2", name): tensor
-        for name, tensor in state.items()
+    given = content.get("state_dict", content)
+    state = OrderedDict(
+        (_OLD_DENSENET.sub(r"\1\2", name), tensor)
+        for name, tensor in given.items()
         if isinstance(tensor, torch.Tensor) and not name.startswith(prefix)
-    }
+    )
+    # some networks ask which version of their layout a file has; a file that does not say so has today's
+    version = {"version": getattr(network, "_version", None)}
+    state._metadata = getattr(given, "_metadata", {"": version})  # type: ignore[attr-defined]  # torch reads it there
     if any(name.startswith(f"{GREY_ADAPTER}.") for name in state) and not hasattr(network, GREY_ADAPTER):
         add_grey_adapter(network)
     try:

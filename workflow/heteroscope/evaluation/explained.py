@@ -50,6 +50,7 @@ class Explained:
         alone: what the parts of a fusion decide by themselves on the examples; None without a fusion.
         alone_maps: of these decisions.
         features: the features that are shown; see `explanations.telling_features`.
+        untested: why no features are shown; empty where some are.
         feature_rows: (i,) int, the test images that they are shown on.
         feature_maps: (i, h, w) of every feature.
         difference: see `explanations.require_the_reported_network`.
@@ -68,6 +69,7 @@ class Explained:
     alone: Alone | None
     alone_maps: Maps | None
     features: pd.DataFrame
+    untested: str
     feature_rows: np.ndarray
     feature_maps: list[np.ndarray]
     difference: dict[str, float]
@@ -135,7 +137,7 @@ def explain(
         features = samples.in_memory()[test][shown]
         by_parts = alone(network.part_heads, features, made.label[shown], samples.class_names, spec)
         alone_maps = maps_of.of_images(network.pixels, samples.image_id[test][shown], by_parts.direction)
-    telling = telling_features(samples, spec.features, network.tested)
+    telling, untested = telling_features(samples, spec.features, network.tested)
     pictured = np.array(_first_of_classes(made, shown)[:MOST_IMAGES], dtype=np.int64)
     return Explained(
         spec=spec,
@@ -151,6 +153,7 @@ def explain(
         alone=by_parts,
         alone_maps=alone_maps,
         features=_named(telling, network).assign(tested_on=network.tested),
+        untested=untested,
         feature_rows=pictured,
         feature_maps=_feature_maps(maps_of, network, samples.image_id[test][pictured], telling["feature"].to_numpy()),
         difference=difference,

@@ -16,7 +16,7 @@ from heteroscope.data.places import Lesions
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import ConfigError, StoreError
 from heteroscope.evaluation.baseline import probabilities_of
-from heteroscope.evaluation.feature_tests import Part, feature_table, units_of
+from heteroscope.evaluation.feature_tests import COLUMNS, Part, feature_table, too_few, units_of
 from heteroscope.evaluation.pointing import peak, play, pointing_table
 from heteroscope.store import read_json, read_table
 from heteroscope.training.linear import LinearHead
@@ -186,11 +186,19 @@ def cam_table(
     return pd.DataFrame(columns).join(pd.DataFrame(games))
 
 
-def telling_features(samples: Samples, count: int, part: Part) -> pd.DataFrame:
-    """The features that tell the classes of one part's images apart best, patients being the observations."""
+def telling_features(samples: Samples, count: int, part: Part) -> tuple[pd.DataFrame, str]:
+    """The features that tell the classes of one part's images apart best, patients being the observations.
+
+    Returns:
+        The first rows of `feature_tests.feature_table`, and nothing; or an empty table, and why features are not
+        tested.
+    """
     rows = samples.rows(part)
     units = units_of(samples.in_memory()[rows], samples.label[rows], samples.group[rows], "patient")
-    return feature_table(units, samples.class_names).head(count)
+    if reason := too_few(units, samples.class_names):
+        columns = [*COLUMNS, *(f"mean_{name}" for name in samples.class_names)]
+        return pd.DataFrame(columns=columns).assign(feature=np.empty(0, int))[["feature", *columns]], reason
+    return feature_table(units, samples.class_names).head(count), ""
 
 
 def require_the_reported_network(

@@ -19,6 +19,7 @@ Test = Literal["mean", "rank"]
 Unit = Literal["patient", "image"]
 Part = Literal["train", "test"]
 FEWEST = 2  # units of a class that a test needs
+COLUMNS = ("test", "statistic", "p", "q", "effect", "measure")  # of the table of tests, between feature and means
 MOST_CORRELATED = 4_096  # features whose correlations are held at once
 
 
@@ -56,6 +57,17 @@ def units_of(features: np.ndarray, label: np.ndarray, group: np.ndarray, unit: U
     return Units(sums / np.bincount(number)[:, None], first)
 
 
+def too_few(units: Units, class_names: Sequence[str]) -> str:
+    """Which class has too few units for tests of features, in words; empty where every class has enough."""
+    counts = {name: int((units.label == number).sum()) for number, name in enumerate(class_names)}
+    few = [
+        f"class {name}: {count} patients or images to test features on"
+        for name, count in counts.items()
+        if count < FEWEST
+    ]
+    return f"{few[0]}; a test needs {FEWEST}" if few else ""
+
+
 def feature_table(units: Units, class_names: Sequence[str], test: Test = "mean") -> pd.DataFrame:
     """A test of every feature between the classes, the smallest p first.
 
@@ -74,13 +86,9 @@ def feature_table(units: Units, class_names: Sequence[str], test: Test = "mean")
     Raises:
         DataError: a class has fewer than two units.
     """
+    if reason := too_few(units, class_names):
+        raise DataError(f"{reason}: give this part of the split more patients, or take `features` out of the study")
     parts = [units.features[units.label == number] for number in range(len(class_names))]
-    for name, part in zip(class_names, parts, strict=True):
-        if len(part) < FEWEST:
-            raise DataError(
-                f"class {name}: {len(part)} patients or images to test features on; a test needs {FEWEST}: give this"
-                " part of the split more patients, or take `features` and `explanations` out of the study"
-            )
     with np.errstate(divide="ignore", invalid="ignore"):
         found = _TESTS[test, len(parts) == 2](parts)
     varies = np.ptp(units.features, axis=0) > 0

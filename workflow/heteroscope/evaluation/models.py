@@ -162,6 +162,14 @@ def pair_table(models: Sequence[Model], pairs: Sequence[tuple[Model, Model]]) ->
     return paired_table(mean, [(a.name, b.name) for a, b in pairs], first.label, first.group)
 
 
+def ranked_classes(model: Model) -> list[tuple[int, str]]:
+    """The classes that have ROC curves, of two classes the positive one alone: those that some test images have and
+    others do not."""
+    names = list(enumerate(model.class_names))
+    asked = names if len(names) > 2 else names[1:]
+    return [(number, name) for number, name in asked if 0 < (model.label == number).mean() < 1]
+
+
 def mean_roc(model: Model, class_number: int) -> np.ndarray:
     """True positive rates at `ROC_GRID`, one class against the rest: means over seeds."""
     curves = []

@@ -16,7 +16,7 @@ from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
 from heteroscope.evaluation.statistics import critical_gain
 from heteroscope.evaluation.verdict import POWER, LabelTest
-from heteroscope.figures.style import HEAT, INK, MISSING, NEUTRAL, PALETTE, WIDTH, styled
+from heteroscope.figures.style import HEAT, INK, MISSING, NEUTRAL, PALETTE, WIDTH, sentence, styled
 
 ARM_COLORS = {"size": PALETTE[4], "balanced": PALETTE[1]}
 ARM_NAMES = {"size": "random sets of the same size", "balanced": "random sets with the same class counts"}
@@ -184,7 +184,7 @@ def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
     """
     if test is None or not np.isfinite(test.gain) or not np.isfinite(test.draws).any():
         missing = "the study leaves the arm “labels” out" if test is None else "no cluster can be compared"
-        return _sentence(f"{verdict}\nno test: {missing}")
+        return sentence(f"{verdict}\nno test: {missing}")
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
     linear, curved = (draws[np.isfinite(draws)] for draws in (test.draws, test.nonlinear_draws))
@@ -210,15 +210,6 @@ def draw_gain(test: LabelTest | None, verdict: str, level: float) -> Figure:
     return figure
 
 
-def _sentence(text: str) -> Figure:
-    """A figure's place where there is nothing to draw."""
-    figure = Figure(figsize=(WIDTH, 1.2), layout="constrained")
-    axis = figure.subplots()
-    axis.axis("off")
-    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
-    return figure
-
-
 def _bins(draws: np.ndarray) -> int:
     return int(np.clip(np.sqrt(len(draws)) * 1.5, 8, 40))
 
@@ -233,7 +224,7 @@ def draw_power(test: LabelTest | None, level: float) -> Figure:
     """
     if test is None or test.power.empty:
         missing = "leaves the arm “labels” out" if test is None else "sets “power” to 0"
-        return _sentence(f"power not measured:\nthe study {missing}")
+        return sentence(f"power not measured:\nthe study {missing}")
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
     table, points = test.power, 100 * test.power["gap"].to_numpy()

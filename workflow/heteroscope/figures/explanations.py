@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from heteroscope.data.places import Lesions, enlarged
 from heteroscope.evaluation.explained import Explained
 from heteroscope.figures.pictures import read_pictures
-from heteroscope.figures.style import INK, PALETTE, roomy, styled
+from heteroscope.figures.style import INK, PALETTE, roomy, sentence, styled
 
 HEAT_MAP = "inferno"
 OPACITY = 0.8  # of a map's strongest place
@@ -259,7 +259,10 @@ def sheet_of_examples(found: Explained, pixels: Path) -> Figure:
 
 
 def sheet_of_features(found: Explained, pixels: Path) -> Figure:
-    """See `draw_features`."""
+    """See `draw_features`; a sentence where no features are shown."""
+    title = "Where the most telling features are active"
+    if found.untested:
+        return sentence(f"{title}: not shown\n{found.untested}")
     image_id = found.image_ids(found.feature_rows).tolist()
     pictures = read_pictures(pixels, image_id)
     words = [found.samples.class_names[label] for label in found.decisions.label[found.feature_rows]]
@@ -267,7 +270,6 @@ def sheet_of_features(found: Explained, pixels: Path) -> Figure:
         (_described(row, found.samples.class_names), list(cams))
         for row, cams in zip(found.features.to_dict("records"), found.feature_maps, strict=True)
     ]
-    title = "Where the most telling features are active"
     return draw_features(rows, [pictures[name] for name in image_id], words, title=title)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from heteroscope.evaluation.models import ROC_GRID
-from heteroscope.figures.style import INK, NEUTRAL, PALETTE, WIDTH, colors, styled
+from heteroscope.figures.style import INK, NEUTRAL, PALETTE, WIDTH, colors, sentence, styled
 
 SCORES = {"accuracy": "accuracy", "auc": "AUC", "f1": "F1"}
 SILHOUETTES = {"silhouette_labels": ("o", "labels"), "silhouette_clusters": ("s", "clusters")}
@@ -60,9 +60,11 @@ def draw_roc(curves: Mapping[str, Mapping[str, np.ndarray]], table: pd.DataFrame
     """ROC curves, a panel a class against the rest (of two classes the positive one alone), a line a model.
 
     Args:
-        curves: class → model → true positive rates at `ROC_GRID`.
+        curves: class of `models.ranked_classes` → model → true positive rates at `ROC_GRID`.
         table: `models.model_table`, in the order of the models.
     """
+    if not curves:
+        return sentence("no curves: all test images are of one class")
     columns = min(len(curves), MOST_COLUMNS)
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(2.9 * columns + 2.6 if columns > 1 else WIDTH, (2.9 if columns > 1 else 4.2) * rows + 0.4),

@@ -21,6 +21,7 @@ MOST_ATTRIBUTES = 6
 MOST_LEVELS = 8
 MOST_LETTERS = 18
 PANEL_INCHES = 3.3
+CLUSTER = "cluster"  # title of the panel of clusters
 LARGEST_POINT = 26  # square points (of 1/72 inch)
 
 
@@ -43,7 +44,7 @@ class Panel:
 
 def cluster_panel(cluster: np.ndarray, k: int) -> Panel:
     """Points coloured by (n,) int cluster."""
-    return Panel("cluster", cluster, [str(number) for number in range(k)], colors(k))
+    return Panel(CLUSTER, cluster, [str(number) for number in range(k)], colors(k))
 
 
 def label_panel(label: np.ndarray, class_names: list[str]) -> Panel:

@@ -92,6 +92,16 @@ def roomy(inches: float) -> ConstrainedLayoutEngine:
 
 
 @styled
+def sentence(text: str) -> Figure:
+    """A figure's place where there is nothing to draw."""
+    figure = Figure(figsize=(WIDTH, 1.2), layout="constrained")
+    axis = figure.subplots()
+    axis.axis("off")
+    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, wrap=True)
+    return figure
+
+
+@styled
 def save_figure(figure: Figure, path: Path, *, footer: str = "") -> None:
     """Write a figure as PNG, atomically; its metadata hold neither date nor version, so equal data give equal bytes.
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 from heteroscope.data.attributes import telling_attributes
 from heteroscope.embedding.blocks import drawn_rows
 from heteroscope.figures.pictures import each_picture
-from heteroscope.figures.scatter import PART_NAMES, Panel, attribute_panels, cluster_panel, label_panel
+from heteroscope.figures.scatter import CLUSTER, PART_NAMES, Panel, attribute_panels, cluster_panel, label_panel
 from heteroscope.store import read_table
 
 PROJECTIONS = {"pca": "PCA", "umap": "UMAP"}
@@ -27,6 +28,7 @@ FEWEST_BYTES = 1_000_000  # of all pictures, however full the page is
 PICTURE_SIDES = (96, 72, 56, 40)  # pixels: the largest whose pictures find room
 PICTURE_QUALITY = 70
 TRIED = 40  # pictures that tell how large the others will be
+ANSWER = "answer of the pooled head"
 ANSWERS = ("called right", "called wrong")
 ANSWER_COLORS = ("#56B4E9", "#D55E00")
 PART_COLORS = ("#8A8A8A", "#CC79A7", "#0072B2")
@@ -84,7 +86,13 @@ def _common_panels(rows: pd.DataFrame, known: pd.DataFrame, class_names: list[st
     """What is known of the images whatever the analysis: label, part and attributes."""
     codes = _codes(rows["part"], list(PART_NAMES))
     part = Panel("part of the split", codes, list(PART_NAMES.values()), list(PART_COLORS))
-    return [label_panel(rows["label"].to_numpy(), class_names), part, *attribute_panels(telling_attributes(known))]
+    own = [label_panel(rows["label"].to_numpy(), class_names), part]
+    # a reader chooses by title: an attribute may have the name of a colouring that every page has
+    taken = {CLUSTER, ANSWER, *(panel.title for panel in own)}
+    return own + [
+        replace(panel, title=f"{panel.title} (attribute)") if panel.title in taken else panel
+        for panel in attribute_panels(telling_attributes(known))
+    ]
 
 
 def _analysis(entry: dict[str, Any], table: pd.DataFrame, names: np.ndarray) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def _analysis(entry: dict[str, Any], table: pd.DataFrame, names: np.ndarray) -> 
     assignments = read_table(Path(entry["assignments"]))
     originals = assignments[assignments["view"] == 0].set_index("image_id")
     cluster = originals["cluster"].reindex(names).fillna(-1).to_numpy(dtype=np.int64)
-    answers = Panel("answer of the pooled head", _answers(entry, names), list(ANSWERS), list(ANSWER_COLORS))
+    answers = Panel(ANSWER, _answers(entry, names), list(ANSWERS), list(ANSWER_COLORS))
     return {
         "name": f"{entry['backbone']}, {entry['clustering']}",
         "projections": {
@@ -125,7 +133,7 @@ def _places(table: pd.DataFrame, name: str, names: np.ndarray) -> dict[str, list
 
 def _coloring(panel: Panel, *, unknown: str = "not known") -> dict[str, Any]:
     """A panel as plain data: codes of categories with a colour each, or numbers; and what is said of no value."""
-    told = {"title": panel.title, "unknown": unknown}
+    told = {"title": panel.title, "unknown": "no value" if unknown in (panel.names or []) else unknown}
     if panel.names is not None:
         codes = panel.data.astype(np.int64).tolist()
         return told | {"names": panel.names, "palette": panel.palette, "codes": codes}

@@ -18,7 +18,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     fix_threads(args.threads)
 
     from heteroscope import store
-    from heteroscope.evaluation.models import load_model, mean_roc, model_table, pair_table, separability, weights_of
+    from heteroscope.evaluation.models import (
+        load_model,
+        mean_roc,
+        model_table,
+        pair_table,
+        ranked_classes,
+        separability,
+        weights_of,
+    )
     from heteroscope.figures.models import draw_models, draw_roc
     from heteroscope.figures.style import save_figure
 
@@ -30,11 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     for name, table in (("models", scores), ("model-tests", tests)):
         store.write_table_in_all_formats(table, args.output / f"{name}.csv")
-    names = models[0].class_names
     curves = {
-        name: {model.name: mean_roc(model, number) for model in models}
-        for number, name in enumerate(names)
-        if number == 1 or len(names) > 2
+        name: {model.name: mean_roc(model, number) for model in models} for number, name in ranked_classes(models[0])
     }
     footer = weights_of(models)
     save_figure(draw_models(scores), args.output / "models.png", footer=footer)
