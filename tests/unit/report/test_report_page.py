@@ -256,6 +256,20 @@ def test_every_picture_is_inlined_as_it_stands(study, page):
     assert all(len(alt) > 30 for alt in pictures)
 
 
+def test_what_finds_no_room_is_named_and_the_study_itself_is_whole(study, raw, monkeypatch):
+    download = len(
+        next(attrs["href"] or "" for tag, attrs in Page(raw).tags if "features.csv" in (attrs.get("download") or ""))
+    )
+    monkeypatch.setattr("heteroscope.report.page.LATER_BYTES", download)
+    small = Page(study.page())
+    pictures = [attrs for tag, attrs in small.tags if tag == "img"]
+    assert len(pictures) == 9 + 1 + len(FIGURES_OF_CLUSTERING)
+    assert str(study.folder / "compare/pca.png") in small.text
+    assert "features.csv" in str(small.tags), "a smaller table behind it still finds room"
+    monkeypatch.setattr("heteroscope.report.page.LATER_BYTES", download - 1)
+    assert str(study.folder / "features.csv") in Page(study.page()).text
+
+
 def test_every_number_of_the_tables_is_on_the_page(study, page):
     """Each number of a CSV stands in some cell, to the cell's own precision."""
     shown = np.array([float(n) for cell in page.cells for n in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", cell)])

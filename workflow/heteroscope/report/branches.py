@@ -52,7 +52,7 @@ def _shown(path: Path, caption: str) -> dict[str, Any]:
     text = caption_text(caption)
     if path.suffix == ".png":
         title = path.stem.replace("-", " ").capitalize()
-        return {"figure": {"src": tables.picture(path), "title": title, "caption": text}, "table": None}
+        return {"figure": tables.figure(path, title, text), "table": None}
     frame = read_table(path)
     rows = f" Here are the first {MOST_ROWS} of {len(frame)} rows." if len(frame) > MOST_ROWS else ""
     download = {"name": "-".join(path.parts[-5:]), "href": None, "path": str(path)}  # its folders tell tables apart

@@ -21,9 +21,10 @@ from heteroscope.report.explorer import explorer_data
 from heteroscope.report.methods import citation, methods_paragraphs
 from heteroscope.store import read_json, read_table
 
-TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "sensitivity", "metrics", "confusion")
+TABLES = ("clusters", "baseline", "transfer", "attributes", "attribute-scores", "curve", "sensitivity", "metrics",
+          "confusion")  # fmt: skip
 PAGE_BYTES = 14_500_000  # that a page should not exceed
-BESIDE = ("features", "hybrids", "explanations")  # keys of a study that its context is made without
+LATER_BYTES = 4_500_000  # of what branches and further analyses show, as it stands in the page
 STABILITY = ("backbone", "clustering", "method", "k", "silhouette", "ari_bootstraps", "failed_bootstraps", "ari_seeds",
              "ari_backbones", "ari_with_primary")  # fmt: skip
 SENSITIVITY = ("backbone", "clustering", "primary", "verdict", "compared_clusters", "images", "gain", "p", "p_holm",
@@ -76,7 +77,9 @@ def page_data(
         "facts": _facts(document),
         "account": document["account"][1:],  # it begins with the finding, which `answer` tells
         "warnings": [words.warning(text) for text in document["warnings"]],
-        "figures": {name: _figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()},
+        "figures": {
+            name: tables.figure(compare / f"{name}.png", *text) for name, text in words.FIGURES_OF_STUDY.items()
+        },
         "data": data,
         "analyses": [_analysis(entry, frames, context) for entry in plan],
         "scripts": [get_plotlyjs(), (Path(__file__).parent / "explorer.js").read_text(encoding="utf-8")],
@@ -101,9 +104,23 @@ def page_data(
         "config": config,
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
     }
+    _keep_within(page, LATER_BYTES)
     room = PAGE_BYTES - len(json.dumps(page, default=str))
     explorer = explorer_data(plan, context.dataset.class_names, images=images, pixels=pixels, room=room)
     return page | {"explorer": explorer}
+
+
+def _keep_within(page: dict[str, Any], room: int) -> None:
+    """Name figures and tables of all but the primary analysis by their path, from where they find no room (bytes)."""
+    shown = [item for section in page["branches"] for part in section["parts"] for item in part["shown"]]
+    entries = [(item["figure"], "src") if item["figure"] else (item["download"], "href") for item in shown]
+    entries += [(figure, "src") for analysis in page["analyses"][1:] for figure in analysis["figures"]]
+    for entry, key in entries:
+        size = len(entry[key] or "")
+        if size > room:
+            entry[key] = None
+        else:
+            room -= size
 
 
 def _facts(document: dict[str, Any]) -> list[dict[str, str]]:
@@ -126,10 +143,6 @@ def _facts(document: dict[str, Any]) -> list[dict[str, str]]:
         },
         tested | {"text": f"{tested['text']} in {len(test['compared_clusters'])} compared clusters"},
     ]
-
-
-def _figure(path: Path, title: str, caption: str) -> dict[str, str]:
-    return {"src": tables.picture(path), "title": title, "caption": caption}
 
 
 def _download(path: Path) -> dict[str, str]:
@@ -158,12 +171,12 @@ def _data_section(
         "rows": kept + len(rejected),
         "classes": tables.class_table(classes, read_table(split_counts), document["counts"]["patients"]),
         "rejections": tables.rejection_table(rejected) if len(rejected) else None,
-        "figure": {
-            "src": tables.picture(split_figure),
-            "title": "The split",
-            "caption": "How many images of each class, and of each level of what else is known, stand in each part. A"
-            " level that stands in one part only is a trap.",
-        },
+        "figure": tables.figure(
+            split_figure,
+            "The split",
+            "How many images of each class, and of each level of what else is known, stand in each part. A level that"
+            " stands in one part only is a trap.",
+        ),
     }
 
 
@@ -177,7 +190,7 @@ def _analysis(entry: dict[str, Any], frames: dict[str, pd.DataFrame], context: S
         "clustering": axes[1],
         "primary": _is_primary(entry, context),
         "figures": [
-            _figure(Path(entry["figures"][name]), *text)
+            tables.figure(Path(entry["figures"][name]), *text)
             for name, text in words.FIGURES_OF_CLUSTERING.items()
             if name in entry["figures"]
         ],

@@ -95,6 +95,11 @@ def picture(path: Path) -> str:
         return data_uri("image/webp", smaller.getvalue())
 
 
+def figure(path: Path, title: str, caption: str) -> dict[str, Any]:
+    """A PNG with its words for the template; see `picture`."""
+    return {"src": picture(path), "path": str(path), "title": title, "caption": caption}
+
+
 def plain_table(caption: str, frame: pd.DataFrame) -> Table:
     """A frame as it stands, with readable column names."""
     head = [COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
