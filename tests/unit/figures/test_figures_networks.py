@@ -56,10 +56,13 @@ def test_a_network_that_is_always_right_has_an_empty_sheet_and_table(tmp_path: P
 
 def test_the_curves_show_every_epoch_and_the_one_that_is_kept() -> None:
     values = {name: [0.3, 0.2, 0.4] for name in ("training_loss", "held_out_loss", "held_out_accuracy")}
-    history = pd.DataFrame({"epoch": [1, 2, 3]} | values | {"training_accuracy": [0.5, 0.6, 0.7]})
+    means = {"held_out_precision": [0.1, 0.2, 0.3], "held_out_recall": [0.4, 0.5, 0.6], "held_out_f1": [0.7, 0.8, 0.9]}
+    history = pd.DataFrame({"epoch": [1, 2, 3]} | values | means | {"training_accuracy": [0.5, 0.6, 0.7]})
     history = history.assign(learning_rate=[0.1, 0.2, 0.1], selected=[0, 1, 0])
-    losses, accuracies, rates = draw_curves(history).axes
-    for axis in (losses, accuracies, rates):
+    losses, accuracies, over_classes, rates = draw_curves(history).axes
+    for axis in (losses, accuracies, over_classes, rates):
         assert list(axis.lines[0].get_xdata()) == [2, 2]
     assert list(accuracies.lines[1].get_ydata()) == [0.5, 0.6, 0.7]
+    drawn = {line.get_label(): list(line.get_ydata()) for line in over_classes.lines[1:]}
+    assert drawn == dict(zip(("precision", "recall", "F1"), means.values(), strict=True))
     assert list(rates.lines[1].get_ydata()) == [0.1, 0.2, 0.1]

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import f1_score, precision_score, recall_score
 from torch import nn
 
 from heteroscope.backbones.weights import read_weights
 from heteroscope.errors import DataError, StoreError
 from heteroscope.stages import embed, engine, finetune, weights
 from heteroscope.store import create_h5, open_h5, read_embeddings, read_table, write_strings, write_table
+from heteroscope.training.classifier import Classifier
 from heteroscope.training.pixels import PixelsModule, hold_out, labelled_images
 
 SIZE = 32
@@ -143,6 +145,31 @@ def test_the_epoch_of_the_lowest_held_out_loss_is_kept(study: Path) -> None:
     assert shorter["selected"].tolist()[-1] == 1
     kept, expected = (read_weights(study / f"{name}.pt", model="small-cnn") for name in ("model", "shorter"))
     assert kept.sha256 == expected.sha256
+
+
+def test_means_over_classes_of_every_epoch_are_scikit_learns(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whole epochs: batches are small, and not all of them hold both classes."""
+    seen: dict[int, list[np.ndarray]] = {}
+    original = Classifier.validation_step
+
+    def watched(self: Classifier, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> None:
+        pixels, label = batch
+        seen.setdefault(self.current_epoch + 1, []).append(np.stack([label, self(pixels).argmax(dim=1)]))
+        original(self, batch, number)
+
+    monkeypatch.setattr(Classifier, "validation_step", watched)
+    history = train(study, epochs=3, patience=9, batch_size=3, learning_rate=0.00002).set_index("epoch")
+    for epoch, batches in seen.items():
+        label, called = np.hstack(batches)
+        row = history.loc[epoch]
+        assert row["held_out_accuracy"] == pytest.approx((label == called).mean(), abs=1e-5)
+        for name, score in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+            expected = score(label, called, average="macro", zero_division=0)
+            assert row[f"held_out_{name}"] == pytest.approx(expected, abs=1e-5)
+    assert list(seen) == [1, 2, 3]
+    assert len(seen[1]) > 3
+    means = history[["held_out_precision", "held_out_recall", "held_out_f1"]]
+    assert (means.nunique(axis=1) > 1).any(), "all alike would be one metric three times"
 
 
 def test_training_on_the_training_set_says_so(study: Path) -> None:

@@ -18,37 +18,52 @@ COLUMNS = 6
 THUMBNAIL = 1.2  # inches
 FRAME = 3.0  # points
 LONGEST = 16  # letters of a class's name that are shown
-PANELS = {
-    "loss": {"training": "training_loss", "held out": "held_out_loss"},
-    "accuracy": {"training": "training_accuracy", "held out": "held_out_accuracy"},
-    "learning rate at the epoch's end": {"": "learning_rate"},
+SHARES = ("accuracy", "held out,\nmean over classes")
+PANELS = {  # name → label → column, colour, marker
+    "loss": {
+        "training": ("training_loss", PALETTE[0], "o"),
+        "held out": ("held_out_loss", PALETTE[5], "s"),
+    },
+    SHARES[0]: {
+        "training": ("training_accuracy", PALETTE[0], "o"),
+        "held out": ("held_out_accuracy", PALETTE[5], "s"),
+    },
+    SHARES[1]: {
+        "precision": ("held_out_precision", PALETTE[1], "^"),
+        "recall": ("held_out_recall", PALETTE[2], "v"),
+        "F1": ("held_out_f1", PALETTE[3], "D"),
+    },
+    "learning rate\nat the epoch's end": {"": ("learning_rate", PALETTE[0], "o")},
 }
 
 
 @styled
 def draw_curves(history: pd.DataFrame) -> Figure:
-    """Loss, accuracy and learning rate by epoch, and the epoch whose weights are kept.
+    """Loss, accuracy, held-out means over classes and learning rate by epoch, and the epoch whose weights are kept.
 
     Args:
         history: as `training.finetune` gives it.
     """
-    figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
-    axes = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=[3, 3, 2])
+    figure = Figure(figsize=(WIDTH, 7.0), layout="constrained")
+    axes = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=[3, 3, 3, 2])
     epoch = history["epoch"]
     kept = int(epoch[history["selected"] == 1].iloc[0])
     for axis, (name, lines) in zip(axes, PANELS.items(), strict=True):
         axis.axvline(kept, color=NEUTRAL, linewidth=1, linestyle="--", label=f"kept: epoch {kept}", zorder=1)
-        for (label, column), color, marker in zip(lines.items(), (PALETTE[0], PALETTE[5]), "os", strict=False):
+        for label, (column, color, marker) in lines.items():
             axis.plot(epoch, history[column], color=color, marker=marker, markersize=3.5, label=label or None)
-        axis.set_ylabel(name.replace(" at ", "\nat "))
+        axis.set_ylabel(name)
         axis.grid(axis="y")
-    axes[1].set_ylim(top=min(1.02, axes[1].get_ylim()[1]))
-    axes[2].set_ylim(bottom=0)
-    axes[2].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        if name in SHARES:
+            axis.set_ylim(top=min(1.02, axis.get_ylim()[1]))
+    axes[-1].set_ylim(bottom=0)
+    axes[-1].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0].set_title("Training by epoch")
     axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
+    means = [line for line in axes[2].lines if line.get_label() in PANELS[SHARES[1]]]
+    axes[2].legend(handles=means, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
     return figure
 
 

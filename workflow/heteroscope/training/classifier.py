@@ -11,9 +11,15 @@ from heteroscope.backbones.pooling import FeatureExtractor
 from heteroscope.backbones.registry import GREY_ADAPTER, behind_frozen
 from heteroscope.config import Cyclical, Finetune, Plateau
 from heteroscope.training.lightning import pytorch_lightning as lightning
+from heteroscope.training.lightning import torchmetrics
 from heteroscope.training.losses import focal_loss
 
 MONITOR = "held_out_loss"
+MACRO = {  # means over classes, of all held-out images together
+    "held_out_precision": torchmetrics.classification.MulticlassPrecision,
+    "held_out_recall": torchmetrics.classification.MulticlassRecall,
+    "held_out_f1": torchmetrics.classification.MulticlassF1Score,
+}
 
 
 class Classifier(lightning.LightningModule):
@@ -51,6 +57,9 @@ class Classifier(lightning.LightningModule):
         self.recipe = recipe
         self.steps = steps
         self.register_buffer("class_weight", class_weight, persistent=False)
+        self.held_out = torchmetrics.MetricCollection(
+            {name: score(classes, average="macro", validate_args=False) for name, score in MACRO.items()}
+        )
         self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         self._remembered: dict[str, Any] | None = None  # by the plateau of a run that was stopped
         self._trained = _trained_modules(extractor.backbone, recipe.trainable)
@@ -81,10 +90,16 @@ class Classifier(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
-        """Loss and accuracy on held-out images, which count as they are."""
+        """Loss, accuracy and means over classes on held-out images, which count as they are."""
         pixels, label = batch
         scores = self(pixels)
         self._log("held_out", self._loss(scores, label, None), scores, label)
+        self.held_out.update(scores, label)
+
+    def on_validation_epoch_end(self) -> None:
+        """Means over classes are of an epoch: those of its batches do not add up to them."""
+        self.log_dict(self.held_out.compute())
+        self.held_out.reset()
 
     def _loss(self, scores: torch.Tensor, label: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         return focal_loss(scores, label, self.recipe.gamma if self.recipe.loss == "focal" else 0.0, weight)

@@ -54,7 +54,8 @@ class Finetuned:
     Attributes:
         weights: of the backbone at the epoch of the lowest held-out loss.
         history: columns epoch (from 1), training_loss, training_accuracy, held_out_loss, held_out_accuracy,
-            learning_rate (at the epoch's end), selected (0 or 1).
+            held_out_precision, held_out_recall and held_out_f1 (means over classes), learning_rate (at the epoch's
+            end), selected (0 or 1).
         summary: model, weights (in words), features, parameters, trained_parameters, training_images, held_out_images.
         probabilities: columns image_id and probability_{class}: what the network's own head says of all images that a
             fold tests.

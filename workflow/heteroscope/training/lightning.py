@@ -1,4 +1,4 @@
-"""PyTorch Lightning, without what its metrics would load beside it.
+"""PyTorch Lightning and its metrics, without what these would load beside them.
 
 Lightning imports torchmetrics, which imports torchvision and matplotlib wherever they are installed,
 for metrics and plots that nothing here uses: 350 modules at the start of every training job.
@@ -21,6 +21,7 @@ def _is_met_and_used(requirement: RequirementCache) -> bool:
 setattr(RequirementCache, "__bool__", _is_met_and_used)  # noqa: B010 (mypy allows no assignment to a method)
 try:
     import pytorch_lightning as pytorch_lightning
+    import torchmetrics as torchmetrics
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 finally:
     setattr(RequirementCache, "__bool__", _is_met)  # noqa: B010

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from heteroscope.training.classifier import MONITOR
+from heteroscope.training.classifier import MACRO, MONITOR
 from heteroscope.training.lightning import pytorch_lightning as lightning
 from heteroscope.training.pixels import PixelsModule
 
 LINE = 60.0  # seconds without a line, after which one tells how far an epoch has come
-VALUES = ("training_loss", "training_accuracy", MONITOR, "held_out_accuracy")
+VALUES = ("training_loss", "training_accuracy", MONITOR, "held_out_accuracy", *MACRO)
 
 log = logging.getLogger(__name__)
 
