@@ -59,6 +59,13 @@ rule hybrids:
             subcategory="{study}",
             labels={"result": "table of classifiers"},
         ),
+        classes=report(
+            "results/compare/{study}/hybrid-classes.csv",
+            caption="../workflow/heteroscope/report/captions/hybrid-classes.rst",
+            category="Hybrids",
+            subcategory="{study}",
+            labels={"result": "table of classes"},
+        ),
         tests=report(
             "results/compare/{study}/hybrid-tests.csv",
             caption="../workflow/heteroscope/report/captions/hybrid-tests.rst",
@@ -75,7 +82,7 @@ rule hybrids:
         ),
         other_formats=expand(
             "results/compare/{{study}}/{table}.{ending}",
-            table=["hybrids", "hybrid-tests", "hybrid-times"],
+            table=["hybrids", "hybrid-classes", "hybrid-tests", "hybrid-times"],
             ending=["md", "tex"],
         ),
         times_figure=report(

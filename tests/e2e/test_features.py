@@ -195,6 +195,8 @@ def test_a_forest_on_embeddings_and_colours_is_compared_with_the_head(collected:
     split = pd.read_parquet(collected / "results/split/a/cv-1.parquet")
     assert document["rows"]["train"] == 2 * (split["part"] == "train").sum()  # with views
 
+    classes = pd.read_csv(collected / "results/compare/folded/hybrid-classes.csv").set_index(["classifier", "class"])
+    assert classes.loc["forest", "recall"].tolist() == pytest.approx(hits, abs=1e-5)
 
 def test_a_fusion_computes_nothing_again(collected: Path) -> None:
     embedded = {path.parent.name for path in (collected / "results/embed/a").glob("*/embeddings.h5")}

@@ -93,6 +93,7 @@ SHOWN_OF_BRANCHES = {  # what a report shows beside the clusters: file → capti
         "hybrids.csv": "hybrids",
         "hybrid-times.png": "hybrid-times",
         "hybrid-confusions.png": "hybrid-confusions",
+        "hybrid-classes.csv": "hybrid-classes",
         "hybrid-tests.csv": "hybrid-tests",
     },
     "features": {

@@ -17,10 +17,12 @@ from heteroscope.evaluation.models import (
     Scores,
     model_table,
     of_average,
+    origin_of,
     pair_table,
     score_columns,
     shown_scores,
 )
+from heteroscope.evaluation.networks import classification_report
 from heteroscope.evaluation.scores import score_table, study_scores
 
 if TYPE_CHECKING:
@@ -70,6 +72,23 @@ def hybrid_table(models: Sequence[Model]) -> pd.DataFrame:
         models,
         lambda model: score_columns(area_of_called(model.probability, model.label, model.group, model.class_names)),
     )
+
+
+def class_table(models: Sequence[Model]) -> pd.DataFrame:
+    """A row a model and class: precision, recall and F1 with intervals over patients, and the class's test images.
+
+    Averages over classes stand in `hybrid_table`.
+    """
+    tables = []
+    for model in models:
+        table = classification_report(model.scores, model.label, model.class_names).head(len(model.class_names))
+        patients = [model.rows.loc[model.label == c, "group"].nunique() for c in range(len(table))]
+        table.insert(2, "patients", patients)
+        names = {"backbone": model.backbone, "classifier": model.classifier, "method": model.method}
+        tables.append(table.assign(**names, **origin_of(model)))
+    table = pd.concat(tables, ignore_index=True)
+    first = ["backbone", "classifier", "method"]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 def hybrid_pairs(models: Sequence[Model]) -> pd.DataFrame:

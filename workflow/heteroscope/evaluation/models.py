@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ class Model:
         """(n,) patients of the test images."""
         return self.rows["group"].to_numpy()
 
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Every metric with its interval over patients: a `scores.score_table`."""
+        return score_table(self.probability, self.label, self.group, self.class_names)
+
 
 def load_model(files: Mapping[str, Any]) -> Model:
     """Read the files that `Layout.hybrid_models` or `Layout.models` names for one classifier.
@@ -120,20 +126,19 @@ def model_table(models: Sequence[Model], more: Callable[[Model], Mapping[str, An
     """A row a model: its scores with intervals over patients, more columns, and what a reader must know of the row."""
     rows = []
     for model in models:
-        scores = score_table(model.probability, model.label, model.group, model.class_names)
         names = {"backbone": model.backbone, "classifier": model.classifier, "method": model.method}
         counts = {
             "seeds": len(model.probability),
             "images": len(model.rows),
             "patients": model.rows["group"].nunique(),
         }
-        # whether the test images chose the epoch
-        origin = {
-            "optimistic": bool(model.summary.get("optimistic", False)),
-            "weights": model.summary["weights"],
-        }
-        rows.append(names | counts | score_columns(shown_scores(scores)) | dict(more(model)) | origin)
+        rows.append(names | counts | score_columns(shown_scores(model.scores)) | dict(more(model)) | origin_of(model))
     return pd.DataFrame(rows)
+
+
+def origin_of(model: Model) -> dict[str, Any]:
+    """Columns that mark a row: whether the test images chose the epoch, and what the weights are."""
+    return {"optimistic": bool(model.summary.get("optimistic", False)), "weights": model.summary["weights"]}
 
 
 def separability(model: Model) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from heteroscope import store
     from heteroscope.evaluation.confusions import confusions
-    from heteroscope.evaluation.hybrids import hybrid_pairs, hybrid_table, time_table
+    from heteroscope.evaluation.hybrids import class_table, hybrid_pairs, hybrid_table, time_table
     from heteroscope.evaluation.models import load_model, weights_of
     from heteroscope.figures.hybrids import draw_all_confusions, draw_costs
     from heteroscope.figures.style import save_figure
@@ -26,7 +26,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     models = [load_model(files) for files in json_argument(args.plan)]
     scores = hybrid_table(models)
     times = time_table(models, scores)
-    for name, table in (("hybrids", scores), ("hybrid-tests", hybrid_pairs(models)), ("hybrid-times", times)):
+    tables = {
+        "hybrids": scores,
+        "hybrid-classes": class_table(models),
+        "hybrid-tests": hybrid_pairs(models),
+        "hybrid-times": times,
+    }
+    for name, table in tables.items():
         store.write_table_in_all_formats(table, args.output / f"{name}.csv")
     footer = weights_of(models)
     save_figure(draw_costs(times), args.output / "hybrid-times.png", footer=footer + _counted_from(times["classifier"]))
