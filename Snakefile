@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/cluster.smk"
 include: "rules/retrain.smk"
 include: "rules/hybrid.smk"
+include: "rules/regress.smk"
 include: "rules/explain.smk"
 include: "rules/network.smk"
 include: "rules/features.smk"
@@ -32,6 +33,7 @@ localrules:
     feature_tables,
     hybrid_tables,
     network_tables,
+    regression_tables,
     shard,
     tables,
 
@@ -60,6 +62,10 @@ EXPLANATIONS = [
 FEATURES = [*layout.feature_files(), *expand(rules.models.output, study=layout.model_studies())]
 HYBRIDS = expand(rules.hybrids.output, study=layout.hybrid_studies())
 NETWORKS = layout.network_files()
+REGRESSIONS = [
+    *expand(rules.regressions.output, study=layout.regression_studies()),
+    *[path for study in layout.regression_studies() for path in layout.regression_files(study)],
+]
 
 
 rule all:
@@ -67,12 +73,12 @@ rule all:
     input:
         rules.overview.output,
         expand("results/report/{study}/index.html", study=layout.config.studies),
-        *[COMPARISONS, EXPLANATIONS, FEATURES, HYBRIDS, NETWORKS],
+        *[COMPARISONS, EXPLANATIONS, FEATURES, HYBRIDS, NETWORKS, REGRESSIONS],
 
 
 rule tables:
     input:
-        *[COMPARISONS, EXPLANATIONS, FEATURES, HYBRIDS, NETWORKS],
+        *[COMPARISONS, EXPLANATIONS, FEATURES, HYBRIDS, NETWORKS, REGRESSIONS],
 
 
 rule data:
@@ -108,3 +114,8 @@ rule hybrid_tables:
 rule network_tables:
     input:
         NETWORKS,
+
+
+rule regression_tables:
+    input:
+        REGRESSIONS,

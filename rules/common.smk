@@ -100,6 +100,7 @@ wildcard_constraints:
     hybrid="[a-z0-9-]+",
     network=one_of(layout.networks()),
     pixels="[a-z0-9-]+",
+    regression="[a-z0-9-]+",
     shard=r"\d+",
     shards=r"\d+",
     split="[a-z0-9-]+",

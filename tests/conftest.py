@@ -111,7 +111,9 @@ def tiny_config() -> dict[str, Any]:
     }
     return {
         "threads": 1,
-        "datasets": {"toy": {"adapter": "phantom", "truth": "planted", "patients": 40, "size": 32}},
+        "datasets": {
+            "toy": {"adapter": "phantom", "truth": "planted", "patients": 40, "size": 32, "attributes": ["exudates"]}
+        },
         "pixels": {"square-32": {"size": 32}},
         "splits": {"holdout": {"test": 0.3, "validation": 0.2}},
         # an engine that needs no conversion, which would take longer than all the rest

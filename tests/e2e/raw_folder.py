@@ -23,7 +23,8 @@ def write_source(root: Path) -> None:
         pixels = generator.integers(0, 120, (40, 40, 3), dtype=np.uint8)
         pixels[15:25, 15:25] += np.uint8(100 * diseased)
         Image.fromarray(pixels).save(root / f"{number:03d}.png")
-        rows.append({"file": f"{number:03d}.png", "finding": ["healthy", "ill"][diseased], "patient": f"p{patient}"})
+        known = {"finding": ["healthy", "ill"][diseased], "patient": f"p{patient}", "age": 40 + patient}
+        rows.append({"file": f"{number:03d}.png"} | known)
     pd.DataFrame(rows).to_csv(root / "table.csv", index=False)
 
 
@@ -31,7 +32,7 @@ def on_the_folder(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a study, of the images in the folder `raw`."""
     columns = {"table": "table.csv", "path": "file", "label": "finding", "group": "patient"}
     classes = {"normal": ["healthy"], "disease": ["ill"]}
-    dataset = {"adapter": "table", "root": "raw", "classes": classes} | columns
+    dataset = {"adapter": "table", "root": "raw", "classes": classes, "attributes": {"age": "age"}} | columns
     few = config["controls"]["few"] | {"power": 0}
     return config | {"datasets": {"toy": dataset}, "controls": {"few": few}}
 
@@ -47,7 +48,7 @@ def add(root: Path) -> None:
     generator = np.random.default_rng(1)
     Image.fromarray(generator.integers(0, 120, (40, 40, 3), dtype=np.uint8)).save(root / "added.png")
     lines = (root / "table.csv").read_text().splitlines()
-    (root / "table.csv").write_text("\n".join([*lines[:20], "added.png,healthy,another", *lines[20:]]) + "\n")
+    (root / "table.csv").write_text("\n".join([*lines[:20], "added.png,healthy,another,50", *lines[20:]]) + "\n")
 
 
 def remove(root: Path) -> None:

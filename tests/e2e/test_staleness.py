@@ -96,6 +96,11 @@ def add_features(study: Finished) -> None:
     study.config["studies"]["tiny"]["features"] = ["welch"]
 
 
+def add_regressions(study: Finished) -> None:
+    study.config["regressions"] = {"ridge": {"target": "age", "regressor": {"method": "linear"}}}
+    study.config["studies"]["tiny"]["regressions"] = ["ridge"]
+
+
 def add_study(study: Finished) -> None:
     study.config["heads"]["other"] = {"epochs": 2, "seeds": 1}
     study.config["studies"]["second"] = study.config["studies"]["tiny"] | {"head": "other"}
@@ -254,6 +259,7 @@ TABLE: dict[str, tuple[Change, str, str]] = {
     ),
     "backbone-added": (add_backbone, "missing input parameters", f"weights engine embed {BEHIND} models"),
     "features-added": (add_features, "missing input parameters", "features report"),
+    "regressions-added": (add_regressions, "missing input parameters", "regress regressions report"),
     "second-study": (add_study, "missing input", f"train curve {ARMS} compare overview report"),
     "threads": (lambda study: study.config.update(threads=2), "parameters", f"weights {EVERYTHING}"),
     # results

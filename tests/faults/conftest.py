@@ -51,11 +51,13 @@ MORE = [
     "results/features/toy/small-cnn/holdout/welch/summary.json",
     "results/compare/pair/models.csv",
     "results/compare/tiny/hybrids.csv",
+    "results/compare/tiny/regressions.csv",
     "results/compare/tiny/explanations.csv",
 ]
 READ = [
     "results/finetune/toy/tuned/holdout/model.pt",
     "results/hybrid/toy/small-cnn/holdout/none/logistic/predictions.parquet",
+    "results/regress/toy/small-cnn/holdout/none/ridge/predictions.parquet",
     "results/explain/toy/small-cnn/holdout/none/linear/cam/summary.json",
 ]
 
@@ -74,9 +76,10 @@ def with_more(config: dict[str, Any], scatter: int) -> dict[str, Any]:
         },
         "features": {"welch": {}},
         "hybrids": {"logistic": {"classifier": {"method": "logistic"}}},
+        "regressions": {"ridge": {"target": "exudates", "regressor": {"method": "linear"}}},
         "explanations": {"cam": {"method": "grad-cam"}},
         "studies": {
-            "tiny": study | {"hybrids": ["logistic"], "explanations": ["cam"]},
+            "tiny": study | {"hybrids": ["logistic"], "regressions": ["ridge"], "explanations": ["cam"]},
             "pair": study | {"backbones": ["small-cnn", "twin"]},
         },
     }

@@ -141,7 +141,7 @@ def test_other_programs_read_what_carries_a_seal(tmp_path: Path) -> None:
 
 
 READERS = {
-    "results/dataset/toy/images.parquet": ["split", "pixels", "cluster", "compare"],
+    "results/dataset/toy/images.parquet": ["split", "pixels", "cluster", "regress", "compare"],
     "results/dataset/toy/square-32/pixels.h5": ["engine", "embed", "views", "finetune", "cluster"],
     "results/weights/small-cnn.pt": ["engine", "embed"],
     "results/weights/tuned.pt": ["finetune"],
@@ -156,6 +156,7 @@ READERS = {
     "results/retrain/toy/small-cnn/holdout/none/kmeans-2/linear/few/cluster-0/size.h5": ["compare"],
     "results/train/toy/small-cnn/holdout/none/linear/predictions.parquet": ["compare"],
     "results/hybrid/toy/small-cnn/holdout/none/logistic/predictions.parquet": ["hybrids"],
+    "results/regress/toy/small-cnn/holdout/none/ridge/predictions.parquet": ["regressions"],
     "results/train/toy/small-cnn/holdout/none/linear/curve.parquet": ["compare"],
 }
 

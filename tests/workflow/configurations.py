@@ -63,7 +63,13 @@ TABLES = with_keys(
 )
 PHANTOMS = with_keys(
     one_with(adapter="phantom", truth=st.sampled_from(["benign", "planted", "homogeneous"])),
-    some(patients=st.integers(8, 10**6), sites=st.integers(2, 4), size=st.integers(32, 1024), seed=SEEDS),
+    some(
+        patients=st.integers(8, 10**6),
+        sites=st.integers(2, 4),
+        size=st.integers(32, 1024),
+        seed=SEEDS,
+        attributes=st.sampled_from([["age"], ["exudates", "age"]]),
+    ),
 )
 DATASETS = with_keys(FOLDERS | TABLES | PHANTOMS, SHARED)
 PIXELS = some(
@@ -110,6 +116,9 @@ FEATURES = some(
     shown=st.integers(2, 200),
     retrieval=some(at=st.lists(st.integers(1, 99), min_size=1, unique=True), queries=st.integers(1, 99)),
 )
+REGRESSIONS = some(standardize=st.booleans(), seeds=st.integers(1, 9)).map(
+    lambda more: {"target": "age", "regressor": {"method": "linear"}} | more
+)
 
 
 @st.composite
@@ -126,14 +135,15 @@ def configurations(draw: st.DrawFn, studies: int = 2) -> Raw:
     for name, entries in {"clusterings": CLUSTERINGS, "heads": HEADS, "controls": CONTROLS}.items():
         raw[name] = draw(section(entries))
     raw["features"] = draw(st.dictionaries(IDS, FEATURES, max_size=2))
+    raw["regressions"] = draw(st.dictionaries(IDS, REGRESSIONS, max_size=2))
     if draw(st.booleans()):
         members = draw(st.permutations(list(raw["datasets"])))[:2]
         raw["datasets"]["together"] = {"adapter": "union", "datasets": members, "classes": draw(CLASSES)}
     raw["studies"] = draw(st.dictionaries(IDS, study(raw), min_size=1, max_size=studies))
     # and one that shares all but one axis with another, as the studies of a comparison do
-    axis = draw(st.sampled_from(["dataset", "augmentation", "controls"]))
-    first = next(iter(raw["studies"].values()))
-    raw["studies"]["like-the-first"] = first | {axis: draw(study(raw))[axis]}
+    axes = draw(st.sampled_from([["dataset", "regressions"], ["augmentation"], ["controls"]]))
+    first, other = next(iter(raw["studies"].values())), draw(study(raw))
+    raw["studies"]["like-the-first"] = first | {axis: other[axis] for axis in axes}
     return raw
 
 
@@ -159,8 +169,9 @@ def study(draw: st.DrawFn, raw: Raw) -> Raw:
     fused = ["+".join(pair) for pair in pairwise(usable)]
     chosen = draw(st.lists(st.sampled_from(usable + fused), min_size=1, max_size=3, unique=True))
     clusterings = draw(st.lists(st.sampled_from(list(raw["clusterings"])), min_size=1, unique=True))
+    dataset = draw(st.sampled_from(list(raw["datasets"])))
     return {
-        "dataset": draw(st.sampled_from(list(raw["datasets"]))),
+        "dataset": dataset,
         "split": split,
         "augmentation": draw(st.sampled_from(["none", *raw["augmentations"]])),
         "backbones": chosen,
@@ -168,8 +179,15 @@ def study(draw: st.DrawFn, raw: Raw) -> Raw:
         "head": head,
         "controls": draw(st.sampled_from(list(raw["controls"]))),
         "features": [name for name in raw["features"] if draw(st.booleans())],
+        "regressions": [name for name in raw["regressions"] if draw(st.booleans()) and has_ages(raw, dataset)],
         "primary": {"backbone": draw(st.sampled_from(chosen)), "clustering": draw(st.sampled_from(clusterings))},
     }
+
+
+def has_ages(raw: Raw, dataset: str) -> bool:
+    """Whether the images of a dataset may have an age; a union asks its members, which only jobs do."""
+    spec = raw["datasets"][dataset]
+    return "age" in spec.get("attributes", []) or spec["adapter"] == "union"
 
 
 def fits(backbone: Raw, split: Raw) -> bool:
@@ -204,6 +222,8 @@ def expected_jobs(raw: Raw) -> dict[str, set[tuple]]:
         add("report", name)
         if len(spec["backbones"]) > 1:
             add("models", name)
+        if spec["regressions"]:
+            add("regressions", name)
         for part in {part for fused in spec["backbones"] for part in fused.split("+")}:
             _embedding(raw, spec, part, add)
         for fused in spec["backbones"]:
@@ -269,6 +289,8 @@ def _analyses(raw: Raw, spec: Raw, fused: str, add: Any) -> None:
         add("split", spec["dataset"], fold)
         add("train", *axes, spec["head"])
         add("curve", *axes, spec["head"])
+        for name in spec["regressions"]:
+            add("regress", *axes, name)
         for clustering in spec["clusterings"]:
             for arm in {"labels", "gaussian"} & set(arms):
                 add(arm, *axes, clustering, *trained)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heteroscope.config import (
+    BESIDE,
     FUSION,
     NO_AUGMENTATION,
     Augmentation,
@@ -74,6 +75,7 @@ EXPLANATION_FILES = {
     "sheets": "examples.png",
     "feature_sheets": "features.png",
 }
+REGRESSION_FILES = {"predictions": "predictions.parquet", "metrics": "metrics.json", "scatters": "scatter.png"}
 SHOWN_OF_BRANCHES = {  # what a report shows beside the clusters: file → caption
     "models": {
         "models.png": "models",
@@ -91,11 +93,13 @@ SHOWN_OF_BRANCHES = {  # what a report shows beside the clusters: file → capti
     },
     "hybrids": {
         "hybrids.csv": "hybrids",
+        "hybrid-classes.csv": "hybrid-classes",
         "hybrid-times.png": "hybrid-times",
         "hybrid-confusions.png": "hybrid-confusions",
-        "hybrid-classes.csv": "hybrid-classes",
         "hybrid-tests.csv": "hybrid-tests",
     },
+    "regressions": {"regressions.csv": "regressions"},
+    "scatters": {"scatter.png": "regression-scatter"},
     "features": {
         "volcano.png": "volcano",
         "features.csv": "features",
@@ -464,7 +468,7 @@ class Layout:
         config, spec = self.config, self.config.studies[study]
         return StudyContext(
             id=study,
-            study=spec.model_copy(update={"features": [], "hybrids": [], "explanations": []}),
+            study=spec.model_copy(update={key: [] for key in BESIDE}),
             dataset=self.dataset_spec(spec.dataset),
             split=self.split(spec.split),
             augmentation=config.augmentations.get(spec.augmentation),
@@ -618,6 +622,32 @@ class Layout:
         """The times that `hybrid_models` names: no two runs share them, so that they make nothing stale."""
         return [path for model in self.hybrid_models(study) for path in model["times"]]
 
+    # ------------------------------------------------------------------------------ regressions
+
+    def regression_studies(self) -> list[str]:
+        """Ids of the studies that list regressions."""
+        return [name for name, study in self.config.studies.items() if study.regressions]
+
+    def regressed(self, study: str) -> list[dict[str, Any]]:
+        """The files of every regression of a study, on each of its backbones; lists are folds."""
+        spec = self.config.studies[study]
+        return [
+            {"backbone": backbone, "regression": name, "method": self.config.regressions[name].regressor.method}
+            | {
+                kind: [
+                    f"results/regress/{spec.dataset}/{backbone}/{fold}/{spec.augmentation}/{name}/{file}"
+                    for fold in self.config.folds(spec.split)
+                ]
+                for kind, file in REGRESSION_FILES.items()
+            }
+            for backbone in spec.backbones
+            for name in spec.regressions
+        ]
+
+    def regression_files(self, study: str) -> list[str]:
+        """All files that `regressed` names, for a rule's input."""
+        return [path for entry in self.regressed(study) for kind in REGRESSION_FILES for path in entry[kind]]
+
     # ------------------------------------------------------------------- features and backbones side by side
 
     def tested_part(self, backbone: str) -> str:
@@ -687,10 +717,17 @@ class Layout:
             for entry in self.explained(study)
             for fold, sheet in zip(self.config.folds(spec.split), entry["sheets"], strict=True)
         }
+        scatters = {
+            f"{entry['backbone']}, {entry['regression']}, {fold}": str(Path(scatter).parent)
+            for entry in self.regressed(study)
+            for fold, scatter in zip(self.config.folds(spec.split), entry["scatters"], strict=True)
+        }
         folders = {
             "models": compare if study in self.model_studies() else {},
             "networks": networks,
             "hybrids": compare if spec.hybrids else {},
+            "regressions": compare if spec.regressions else {},
+            "scatters": scatters,
             "features": features,
             "explanations": compare if spec.explanations else {},
             "examples": examples,

@@ -72,7 +72,7 @@ class Finished:
         parts = [part for backbone in study.backbones for part in (backbone, *backbone.split(FUSION))]
         pixels = [self.layout.config.backbones[part].pixels for part in parts if FUSION not in part]
         axes = (self.id, study.dataset, study.split, study.augmentation, study.head, study.controls)
-        return {*axes, *parts, *pixels, *study.clusterings, *study.hybrids}
+        return {*axes, *parts, *pixels, *study.clusterings, *study.hybrids, *study.regressions}
 
     @property
     def subjects(self) -> set[str]:

@@ -212,6 +212,7 @@ def test_every_configuration_of_the_project_is_sound(path: Path) -> None:
         ((*STUDY, "augmentation"), "flip", "studies.planted.augmentation: unknown id 'flip'; known: none"),
         ((*STUDY, "features"), ["welch"], "studies.planted.features.0: unknown id 'welch'; known: none"),
         ((*STUDY, "hybrids"), ["forest"], "studies.planted.hybrids.0: unknown id 'forest'; known: none"),
+        ((*STUDY, "regressions"), ["ridge"], "studies.planted.regressions.0: unknown id 'ridge'; known: none"),
         ((*STUDY, "explanations"), ["cams"], "studies.planted.explanations.0: unknown id 'cams'; known: none"),
         # unions
         (("datasets", "u"), FOLDER | {"adapter": "union"}, "datasets.u.datasets: this key is required"),
@@ -230,6 +231,58 @@ def test_every_configuration_of_the_project_is_sound(path: Path) -> None:
 )
 def test_what_is_wrong_is_said(path: tuple[Any, ...], value: Any, says: str) -> None:
     assert says in refusal(changed(path, value))
+
+
+FINDINGS = FOLDER | {"pattern": r"(?P<label>\w+)/(?P<group>\w+)-(?P<years>\d+)"}
+TABLE = {"table": "t.csv", "path": "p", "label": "l", "attributes": {"age": "Age"}}
+LESION = {"x": "x", "y": "y", "radius": "r"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "target", "says"),
+    [
+        ({"attributes": ["age", "exudates"]}, "age", None),
+        ({"attributes": ["age"]}, "agee", "(did you mean 'age'?); known: age; name it in datasets.planted.attributes"),
+        ({}, "camera", "the target 'camera' of 'ridge' is no number that is known of the images; known: none"),
+        (FOLDER | TABLE | {"adapter": "table"}, "age", None),
+        (
+            FOLDER | TABLE | {"adapter": "table"},
+            "Age",
+            "known: age; name it in datasets.planted.attributes, or another",
+        ),
+        (FOLDER | TABLE | {"adapter": "table", "lesion": LESION}, "lesions", None),
+        (FINDINGS, "years", None),
+        (FINDINGS, "group", "known: years; name it in datasets.planted.pattern, or another one in regressions.ridge."),
+        ({"adapter": "odir5k", "root": "x"}, "age", None),
+        ({"adapter": "odir5k", "root": "x"}, "Age", "known: age; name another one in regressions.ridge.target"),
+        ({"adapter": "inbreast", "root": "x"}, "whatever", None),  # its own table tells
+    ],
+)
+def test_a_target_is_a_number_that_the_dataset_tells(dataset: dict[str, Any], target: str, says: str | None) -> None:
+    raw = changed(("regressions",), {"ridge": {"target": target, "regressor": {"method": "linear"}}})
+    raw["studies"]["planted"]["regressions"] = ["ridge"]
+    phantom = raw["datasets"]["planted"]
+    raw["datasets"]["planted"] = (dataset if "adapter" in dataset else phantom | dataset) | {
+        "classes": {"normal": ["normal"], "disease": ["disease"]}
+    }
+    if says is None:
+        config.load(raw)
+    else:
+        message = refusal(raw)
+        assert "studies.planted.regressions.0: the target" in message
+        assert says in message
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        (["lesions"], "datasets.planted.attributes.0: 'lesions': allowed: 'exudates', 'haemorrhages' or 'age'"),
+        (["age", "age"], "datasets.planted.attributes: named twice: age"),
+        ("age", "datasets.planted.attributes: 'age': allowed: a list"),
+    ],
+)
+def test_a_phantom_tells_numbers_that_it_has(attributes: Any, says: str) -> None:
+    assert says in refusal(changed(("datasets", "planted", "attributes"), attributes))
 
 
 def test_a_better_understood_member_of_a_union_speaks_alone() -> None:

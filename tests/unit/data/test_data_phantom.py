@@ -8,6 +8,7 @@ from PIL import Image
 from heteroscope.config import PhantomDataset
 from heteroscope.data.fundus import LOOKS, draw_fundus
 from heteroscope.data.phantom import generate, population
+from heteroscope.data.sources import read_phantom
 
 
 def spec(truth: str, **options: object) -> PhantomDataset:
@@ -50,6 +51,27 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
         generate(spec("planted", patients=8, size=32, seed=seed), tmp_path / name)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert files(tmp_path / "a") != files(tmp_path / "c")
+
+
+def test_numbers_are_told_where_they_are_asked_for_and_change_nothing_else(tmp_path: Path) -> None:
+    for name, numbers in (("plain", []), ("lesions", ["haemorrhages", "exudates"]), ("aged", ["age"])):
+        generate(spec("planted", patients=8, size=32, attributes=numbers), tmp_path / name)
+    assert files(tmp_path / "lesions") == files(tmp_path / "plain")
+    pictures = {name: data for name, data in files(tmp_path / "plain").items() if name != "phantom.csv"}
+    assert files(tmp_path / "aged").items() >= pictures.items()
+    plain, aged = (pd.read_csv(tmp_path / name / "phantom.csv") for name in ("plain", "aged"))
+    pd.testing.assert_frame_equal(aged.drop(columns="age"), plain)
+    assert len(aged[["patient", "age"]].drop_duplicates()) == 8
+    ages = population(spec("planted", patients=2000, attributes=["age"])).query("eye == 'left'")
+    assert (ages["age"].min(), ages["age"].max()) == (30, 90)
+    assert abs(np.corrcoef(ages["age"], ages["label"] == "disease")[0, 1]) < 0.07
+    for numbers in ([], ["exudates"], ["age", "haemorrhages"]):
+        place = tmp_path / ("aged" if "age" in numbers else "plain")
+        rows = read_phantom(spec("planted", attributes=numbers), place, [])
+        told = [name for name in rows if name.startswith("attr_")]
+        assert told == [f"attr_{name}" for name in ("site", "camera", "patient", "eye", *numbers)]
+        drawn = pd.read_csv(place / "phantom.csv")
+        assert all((rows[f"attr_{name}"] == drawn[name]).all() for name in numbers)
 
 
 def test_an_older_phantom_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -207,6 +207,7 @@ def results_of(layout: Layout) -> Iterator[str]:
         yield from layout.compared_files(study) + layout.shown_files(study) + layout.dataset_tables(study)
         yield from (*layout.branch_files(study), *layout.explained_files(study))
         yield from (path for model in layout.hybrid_models(study) if spec.hybrids for path in model["predictions"])
+        yield from layout.regression_files(study)
         for split in dict.fromkeys([spec.split, *layout.config.folds(spec.split)]):
             yield from (f"results/split/{spec.dataset}/{split}.{ending}" for ending in ("parquet", "csv", "png"))
         for dataset in (spec.dataset, *layout.members(spec.dataset)):

@@ -42,6 +42,7 @@ from heteroscope.config.datasets import OdirDataset as OdirDataset
 from heteroscope.config.datasets import PhantomDataset as PhantomDataset
 from heteroscope.config.datasets import TableDataset as TableDataset
 from heteroscope.config.datasets import UnionDataset as UnionDataset
+from heteroscope.config.experiment import BESIDE as BESIDE
 from heteroscope.config.experiment import Clustering as Clustering
 from heteroscope.config.experiment import Controls as Controls
 from heteroscope.config.experiment import Head as Head
@@ -60,5 +61,9 @@ from heteroscope.config.networks import Plateau as Plateau
 from heteroscope.config.parsing import dump as dump
 from heteroscope.config.parsing import load as load
 from heteroscope.config.parsing import parse as parse
+from heteroscope.config.regressions import Regression as Regression
+from heteroscope.config.regressions import RegressionForest as RegressionForest
+from heteroscope.config.regressions import Ridge as Ridge
+from heteroscope.config.regressions import SupportVectorRegression as SupportVectorRegression
 from heteroscope.config.whole import Config as Config
 from heteroscope.config.whole import dataset_root as dataset_root

@@ -17,17 +17,22 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Handcrafted = Literal["colour-moments", "haralick", "lbp", "hog"]
 
 
-class RandomForest(Closed):
-    """scikit-learn's RandomForestClassifier."""
+class Forest(Closed):
+    """What random forests of classes and of numbers share."""
 
     method: Literal["random-forest"] = Field(description="random forest")
     n_estimators: Positive = Field(100, description="trees")
-    criterion: Literal["gini", "entropy"] = Field("gini", description="what a division of a tree lowers")
     max_depth: Positive | None = Field(None, description="levels of a tree; null: until its leaves are pure")
     min_samples_leaf: Positive = Field(1, description="fewest training rows in a leaf")
     max_features: Literal["sqrt", "log2"] | Share | None = Field(
         "sqrt", description="how many features a division may choose among: a rule, a share, or null for all"
     )
+
+
+class RandomForest(Forest):
+    """scikit-learn's RandomForestClassifier."""
+
+    criterion: Literal["gini", "entropy"] = Field("gini", description="what a division of a tree lowers")
 
 
 class AdaBoost(Closed):
@@ -159,8 +164,11 @@ class Hybrid(Closed):
     @property
     def is_random(self) -> bool:
         """Whether another seed gives another classifier."""
-        classifier = self.classifier
-        if isinstance(classifier, XGBoost) and min(classifier.subsample, classifier.colsample_bytree) < 1:
-            return True
-        drawn = self.imbalance in ("smote", "oversample", "undersample")
-        return drawn or isinstance(classifier, RandomForest | AdaBoost)
+        return self.imbalance in ("smote", "oversample", "undersample") or draws(self.classifier)
+
+
+def draws(estimator: Closed) -> bool:
+    """Whether an estimator is another one with another seed."""
+    if isinstance(estimator, XGBoost):
+        return min(estimator.subsample, estimator.colsample_bytree) < 1
+    return isinstance(estimator, Forest | AdaBoost)

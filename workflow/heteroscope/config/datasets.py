@@ -56,6 +56,11 @@ class DatasetBase(Closed):
         return list(self.classes)
 
     @property
+    def numbers(self) -> list[str] | None:
+        """Attributes of its images that may be numbers, where the entry tells; None where the source alone does."""
+        return None
+
+    @property
     def tables(self) -> list[str]:
         """Paths below the root of the tables that the adapter reads."""
         table: str | list[str] | None = getattr(self, "table", None)
@@ -82,6 +87,11 @@ class FolderDataset(DatasetBase):
             raise ValueError(f"not a regular expression: {error}") from None
         return pattern
 
+    @property
+    def numbers(self) -> list[str]:
+        """Named groups of `pattern` that become attributes."""
+        return [name for name in re.compile(self.pattern or "").groupindex if name not in ("label", "group", "part")]
+
 
 class LesionColumns(Closed):
     """Columns of a table with the place of an image's lesion, in pixels from the image's left and upper edge."""
@@ -105,6 +115,11 @@ class TableDataset(DatasetBase):
     attributes: dict[str, str] = Field(default_factory=dict, description="attribute name → column")
     lesion: LesionColumns | None = Field(None, description="columns with the place of the image's lesion")
 
+    @property
+    def numbers(self) -> list[str]:
+        """The attributes, and how many lesions an image has where their place is known."""
+        return [*self.attributes, *(["lesions"] if self.lesion else [])]
+
 
 class OdirDataset(DatasetBase):
     """ODIR-5K: `full_df.csv` and the fundus photographs; both eyes of every row."""
@@ -114,6 +129,11 @@ class OdirDataset(DatasetBase):
     table: str = Field("full_df.csv", description="its table, below the root")
     group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
 
+    @property
+    def numbers(self) -> list[str]:
+        """What its table knows of every image that is a number."""
+        return ["age"]
+
 
 class NihChestDataset(DatasetBase):
     """NIH ChestX-ray14: its table of findings and the PNG files."""
@@ -122,6 +142,11 @@ class NihChestDataset(DatasetBase):
     root: str = Field(description="the folder, below `data_root`")
     table: str = Field("Data_Entry_2017.csv", description="its table, below the root")
     group: Literal["patient"] = Field("patient", description="what must not stand on two sides of a split")
+
+    @property
+    def numbers(self) -> list[str]:
+        """What its table knows of every image that is a number."""
+        return ["age", "follow_up"]
 
 
 BREAKHIS_TUMOURS = {"benign": ("A", "F", "PT", "TA"), "malignant": ("DC", "LC", "MC", "PC")}
@@ -211,6 +236,16 @@ class PhantomDataset(DatasetBase):
     sites: Annotated[int, Field(ge=2, le=4)] = Field(2, description="number of simulated sites")
     size: Annotated[int, Field(ge=32, le=1024)] = Field(96, description="width and height of an image in pixels")
     seed: Seed = Field(0, description="of everything that is drawn")
+    attributes: Annotated[list[Literal["exudates", "haemorrhages", "age"]], AfterValidator(distinct)] = Field(
+        default=[],
+        description="numbers that are told of every image: 1 where such lesions are drawn, else 0; the patient's age,"
+        " which no image shows",
+    )
+
+    @property
+    def numbers(self) -> list[str]:
+        """The attributes that are numbers; site, camera, patient and eye are words."""
+        return list(self.attributes)
 
 
 class UnionDataset(DatasetBase):

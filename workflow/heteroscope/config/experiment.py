@@ -109,6 +109,10 @@ class Primary(Closed):
     clustering: Identifier = Field(description="one of the study's clusterings")
 
 
+BESIDE = ("features", "hybrids", "regressions", "explanations")
+"""Keys of a study that list what has comparisons of its own, beside the clusters."""
+
+
 class Study(Closed):
     """One question: do the clusters of this dataset change what a head learns?"""
 
@@ -135,6 +139,9 @@ class Study(Closed):
     margin: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="accuracy gain that would not matter")
     hybrids: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
         default=[], description="ids of hybrids, compared with the head on every backbone"
+    )
+    regressions: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
+        default=[], description="ids of regressions, made on every backbone"
     )
     explanations: Annotated[list[Identifier], AfterValidator(distinct)] = Field(
         default=[], description="ids of explanations of the head's decisions, made of every backbone"

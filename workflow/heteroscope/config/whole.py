@@ -17,6 +17,7 @@ from heteroscope.config.experiment import Clustering, Controls, Head, Study
 from heteroscope.config.explanations import CALLED, TRUE, Explanation
 from heteroscope.config.features import Features
 from heteroscope.config.networks import Backbone
+from heteroscope.config.regressions import Regression
 
 
 class Config(Closed):
@@ -37,6 +38,9 @@ class Config(Closed):
     hybrids: dict[Identifier, Hybrid] = Field(
         default_factory=dict, description="classical classifiers on embeddings, in place of heads"
     )
+    regressions: dict[Identifier, Regression] = Field(
+        default_factory=dict, description="attributes that are numbers, predicted from embeddings"
+    )
     features: dict[Identifier, Features] = Field(
         default_factory=dict, description="tests of single features, and image search"
     )
@@ -54,6 +58,7 @@ class Config(Closed):
             *_protocol_problems(self),
             *_explanation_problems(self),
             *_adapter_problems(self),
+            *_regression_problems(self),
         ]:
             raise ValueError("\n".join(problems))
         return self
@@ -88,6 +93,8 @@ def _references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
             yield f"studies.{name}.clusterings.{index}", clustering, list(config.clusterings)
         for index, hybrid in enumerate(study.hybrids):
             yield f"studies.{name}.hybrids.{index}", hybrid, list(config.hybrids)
+        for index, regression in enumerate(study.regressions):
+            yield f"studies.{name}.regressions.{index}", regression, list(config.regressions)
         for index, explanation in enumerate(study.explanations):
             yield f"studies.{name}.explanations.{index}", explanation, list(config.explanations)
         for index, features in enumerate(study.features):
@@ -185,6 +192,25 @@ def _explanation_problems(config: Config) -> list[str]:
                 problems.append(
                     f"studies.{name}: an explanation is of {explained!r}, which is no class of {study.dataset!r}; name"
                     f" {CALLED}, {TRUE}, or one of {', '.join(classes)}"
+                )
+    return problems
+
+
+def _regression_problems(config: Config) -> list[str]:
+    """Targets that the images of a study's dataset cannot have."""
+    problems = []
+    for name, study in config.studies.items():
+        dataset = config.datasets.get(study.dataset)
+        known = dataset.numbers if dataset else None
+        for index, regression in enumerate(study.regressions):
+            target = config.regressions[regression].target if regression in config.regressions else None
+            if dataset and known is not None and target is not None and target not in known:
+                key = {"folder": "pattern", "table": "attributes", "phantom": "attributes"}.get(dataset.adapter)
+                problems.append(
+                    f"studies.{name}.regressions.{index}: the target {target!r} of {regression!r} is no number that is"
+                    f" known of the images{did_you_mean(target, known)}; known: {', '.join(known) or 'none'}; name"
+                    f" {f'it in datasets.{study.dataset}.{key}, or ' if key else ''}another one in"
+                    f" regressions.{regression}.target"
                 )
     return problems
 

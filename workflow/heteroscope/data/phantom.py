@@ -29,6 +29,7 @@ from heteroscope.store import write_table
 EYES = ("left", "right")
 OTHER_LESION_DISEASED = 0.25
 OTHER_LESION_HEALTHY = 0.75
+YOUNGEST, OLDEST = 30, 90
 
 
 def generate(spec: PhantomDataset, root: Path) -> None:
@@ -63,9 +64,12 @@ def population(spec: PhantomDataset) -> pd.DataFrame:
     """Who is photographed where, and what they have.
 
     Returns:
-        One row a photograph: path, label (the class's word), patient, eye, site, camera, exudates, haemorrhages, cue.
+        One row a photograph: path, label (the class's word), patient, eye, site, camera, exudates, haemorrhages, cue;
+        and the patient's age, where it is one of the attributes.
     """
     rng = np.random.default_rng(spec.seed)
+    # no patient has this number: all else is drawn as it is without ages
+    ages = np.random.default_rng([spec.seed, spec.patients]).integers(YOUNGEST, OLDEST, spec.patients, endpoint=True)
     sites = 1 if spec.truth == "homogeneous" else spec.sites
     words = [words[0] for words in spec.classes.values()]
     rows = []
@@ -83,6 +87,8 @@ def population(spec: PhantomDataset) -> pd.DataFrame:
             "haemorrhages": int(other if by_exudates else diseased),
             "cue": "exudates" if by_exudates else "haemorrhages",
         }
+        if "age" in spec.attributes:
+            person["age"] = int(ages[patient])
         rows += [{"path": f"{person['site']}/{person['patient']}_{eye}.png", "eye": eye} | person for eye in EYES]
     return pd.DataFrame(rows)
 

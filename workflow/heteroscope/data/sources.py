@@ -200,7 +200,7 @@ def read_phantom(spec: PhantomDataset, root: Path, listing: Sequence[ListedFile]
     """The phantom: the table that its generation wrote."""
     column = Columns(read_csv(root / PHANTOM_TABLE), root / PHANTOM_TABLE)
     frame = pd.DataFrame({"path": column("path"), "label": column("label"), "group": column("patient"), "part": ""})
-    for name in ("site", "camera", "patient", "eye"):
+    for name in ("site", "camera", "patient", "eye", *spec.attributes):
         frame[PREFIX + name] = column(name)
     return source_rows(frame, separator=None)
 

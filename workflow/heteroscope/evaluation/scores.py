@@ -47,7 +47,7 @@ def score_table(
     # the first row is the images as they are
     weight = np.vstack([np.ones((1, patients), dtype=np.int64), resample_weights(patients)])
     rows = [
-        dict(zip(("average", "class", "metric"), name, strict=True)) | _estimate(values)
+        dict(zip(("average", "class", "metric"), name, strict=True)) | estimate(values)
         for name, values in _values(probability, label, patient, weight, class_names)
     ]
     return pd.DataFrame(rows)
@@ -88,8 +88,8 @@ def recognition_rates(probability: np.ndarray, label: np.ndarray, patient: np.nd
     return np.asarray(right / np.bincount(patient, minlength=patients))
 
 
-def _estimate(values: np.ndarray) -> dict[str, float]:
-    """Of values (1 + resamples, seeds)."""
+def estimate(values: np.ndarray) -> dict[str, float]:
+    """Mean and sd over seeds, low and high, of values (1 + resamples, seeds); the observed ones are the first row."""
     observed = values[0]
     low, high = percentile_interval(values[1:].mean(axis=1))
     sd = observed.std(ddof=1) if len(observed) > 1 else np.nan

@@ -17,6 +17,8 @@ TITLES = {
     "models": "Backbones side by side",
     "networks": "Fine-tuned networks",
     "hybrids": "Classical classifiers on the embeddings",
+    "regressions": "Numbers predicted from the embeddings",
+    "scatters": "Predicted numbers against the true ones",
     "features": "Features and search",
     "explanations": "Where decisions come from",
     "examples": "Decisions one by one",

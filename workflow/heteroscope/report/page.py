@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from plotly.offline import get_plotlyjs
 
-from heteroscope.config import StudyContext
+from heteroscope.config import BESIDE, StudyContext
 from heteroscope.provenance import versions
 from heteroscope.report import tables, words
 from heteroscope.report.branches import branch_sections

@@ -15,17 +15,14 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline
 from imblearn.under_sampling import RandomUnderSampler
 from sklearn.base import ClassifierMixin
-from sklearn.decomposition import PCA
 from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.class_weight import compute_sample_weight
 
-from heteroscope.clustering.reduction import check_components
 from heteroscope.config import (
     AdaBoost,
     Hybrid,
@@ -40,6 +37,7 @@ from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
 from heteroscope.evaluation.metrics import METRICS
 from heteroscope.stopwatch import Stopwatch
+from heteroscope.training.preparation import preparation
 
 NEIGHBOURS = 5  # of SMOTE (Chawla et al., 2002)
 CALIBRATION_FOLDS = 5
@@ -242,12 +240,7 @@ def _margins(pipeline: Pipeline, features: np.ndarray) -> np.ndarray:
 
 
 def _fit_pipeline(rows: TrainingRows, spec: Hybrid, *, seed: int, threads: int) -> Pipeline:
-    steps: list[tuple[str, Any]] = []
-    if spec.standardize:
-        steps.append(("standardize", StandardScaler()))
-    if spec.reduce.method == "pca":
-        check_components(spec.reduce.components or 1, len(rows.label), rows.features.shape[1])
-        steps.append(("reduce", PCA(spec.reduce.components or spec.reduce.variance, random_state=seed)))
+    steps = preparation(spec, (len(rows.label), rows.features.shape[1]), seed=seed)
     if sampler := _sampler(spec, rows.label, seed):
         steps.append(("sample", sampler))
     pipeline = Pipeline([*steps, ("classifier", _classifier(spec, seed=seed, threads=threads))])

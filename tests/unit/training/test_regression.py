@@ -1,0 +1,147 @@
+"""Regressors on embeddings: planted truth, the target's unit, and training rows alone in all that is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+
+from heteroscope.config import Regression
+from heteroscope.embedding.samples import Samples
+from heteroscope.errors import DataError
+from heteroscope.training.regression import Regressed, target_of, train_regression
+from tests.unit.training.test_hybrid import make_samples
+
+METHODS = ["linear", "random-forest", "adaboost", "xgboost", "svm", "knn"]
+RANDOM = ["random-forest", "adaboost"]
+SMALL = {"random-forest": {"n_estimators": 20}, "adaboost": {"n_estimators": 20}, "xgboost": {"n_estimators": 20}}
+
+
+def spec(method: str, **keys: Any) -> Regression:
+    regressor = {"method": method} | SMALL.get(method, {}) | keys.pop("regressor", {})
+    return Regression.model_validate({"target": "age", "seeds": 2, "regressor": regressor} | keys)
+
+
+def ages(samples: Samples, *, noise: float = 0.0) -> np.ndarray:
+    """Years that two features tell."""
+    drawn = np.random.default_rng(1).normal(size=len(samples))
+    return 60 + 8 * samples.features[:, 0] - 5 * samples.features[:, 1] + noise * drawn
+
+
+def trained(samples: Samples, target: np.ndarray, regression: Regression) -> Regressed:
+    return train_regression(samples, target, regression, dataset="eyes", threads=1)
+
+
+def r2(found: Regressed) -> float:
+    return float(np.mean([r2_score(found.target, one) for one in found.predicted]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_planted_number_is_found_and_noise_is_not(method: str) -> None:
+    samples = make_samples(patients=120)
+    found = trained(samples, ages(samples), spec(method))
+    assert len(found.predicted) == (2 if method in RANDOM else 1)
+    assert r2(found) > (0.999 if method == "linear" else 0.5)
+    np.testing.assert_array_equal(trained(samples, ages(samples), spec(method)).predicted, found.predicted)
+    if method in RANDOM:
+        assert (found.predicted[0] != found.predicted[1]).any()
+    drawn = np.random.default_rng(0).normal(60, 10, len(samples))
+    assert r2(trained(samples, drawn, spec(method))) < 0.1
+
+
+def test_the_linear_head_is_scikit_learns_ridge_on_standardised_training_rows() -> None:
+    samples = make_samples()
+    target = ages(samples, noise=5)
+    train, test = samples.rows("train"), samples.rows("test")
+    mean, spread = samples.features[train].mean(axis=0), samples.features[train].std(axis=0)
+    by_hand = Ridge(alpha=30).fit((samples.features[train] - mean) / spread, target[train])
+    found = trained(samples, target, spec("linear", regressor={"alpha": 30.0}))
+    expected = by_hand.predict((samples.features[test] - mean) / spread)
+    np.testing.assert_allclose(found.predicted[0], expected, rtol=1e-4)
+    assert found.mean == pytest.approx(target[train].mean())
+    assert found.trained == len(train)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_unit_of_the_target_changes_nothing(method: str) -> None:
+    """A power of two keeps all digits, so that trees divide alike where gains are equal."""
+    samples = make_samples()
+    target = ages(samples, noise=3)
+    years, parts = (trained(samples, unit * target, spec(method)).predicted for unit in (1, 16))
+    np.testing.assert_allclose(parts, 16 * years, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_that_is_fitted_sees_validation_or_test_rows(method: str) -> None:
+    samples = make_samples()
+    target = ages(samples, noise=3)
+    regression = spec(method, reduce={"method": "pca", "components": 5})
+    before = trained(samples, target, regression)
+    other = samples.part != "train"
+    features, changed = samples.features.copy(), target.copy()
+    features[samples.part == "validation"] *= 50
+    changed[other] += 1000
+    after = trained(replace(samples, features=features), changed, regression)
+    np.testing.assert_array_equal(after.predicted, before.predicted)
+
+
+def test_rows_of_unknown_target_are_left_out_and_counted() -> None:
+    samples = make_samples()
+    target = ages(samples, noise=3)
+    hidden = np.random.default_rng(2).random(len(samples)) < 0.3
+    found = trained(samples, np.where(hidden, np.nan, target), spec("linear"))
+    kept = replace(
+        samples,
+        **{
+            name: getattr(samples, name)[~hidden] for name in ("features", "image_id", "view", "part", "label", "group")
+        },
+    )
+    without = trained(kept, target[~hidden], spec("linear"))
+    np.testing.assert_allclose(found.predicted, without.predicted)
+    original = samples.view == 0
+    assert found.unknown == {part: (hidden & original & (samples.part == part)).sum() for part in ("train", "test")}
+    assert without.unknown == {"train": 0, "test": 0}
+    np.testing.assert_array_equal(found.target, target[found.test])
+
+
+def images_of(samples: Samples, **attributes: Any) -> pd.DataFrame:
+    """images.parquet, in another order than the samples."""
+    frame = pd.DataFrame({"image_id": samples.image_id} | {f"attr_{name}": v for name, v in attributes.items()})
+    return frame.drop_duplicates("image_id").iloc[::-1]
+
+
+def test_the_target_is_joined_by_image_and_its_views_have_it_too() -> None:
+    samples = make_samples()
+    same = replace(samples, image_id=np.array([f"i{number // 2}" for number in range(len(samples))], dtype=object))
+    age = (np.arange(len(samples)) // 2).astype(float)
+    age[6:8] = [np.inf, np.inf]
+    found = target_of(same, images_of(same, age=age), "age", "eyes")
+    np.testing.assert_array_equal(found, np.where(np.isfinite(age), age, np.nan))
+
+
+def test_a_target_that_cannot_be_is_named_with_what_there_is() -> None:
+    samples = make_samples()
+    number = np.arange(len(samples))
+    images = images_of(samples, age=number, eye=np.array(["left", "right"])[number % 2], tall=number > 3)
+    with pytest.raises(DataError, match=r"'eyes': no attribute 'agee'; .*age, eye, tall; .* numbers: age; name one"):
+        target_of(samples, images, "agee", "eyes")
+    for name, shown in (("eye", "'right', 'left'"), ("tall", "'True', 'False'")):
+        with pytest.raises(DataError, match=rf"'eyes': attribute '{name}' is not numeric \(it is {shown} …\)"):
+            target_of(samples, images, name, "eyes")
+
+
+def test_too_few_known_values_are_named() -> None:
+    samples = make_samples()
+    train = samples.part == "train"
+    for values, there in ((np.full(len(samples), 60.0), "the value 60"), (np.full(len(samples), np.nan), "none")):
+        with pytest.raises(DataError, match=rf"'eyes': .*attribute 'age', but of {train.sum()} training rows.*{there}"):
+            trained(samples, values, spec("linear"))
+    with pytest.raises(DataError, match=r"'age' is known of none of \d+ test images"):
+        trained(samples, np.where(train, ages(samples), np.nan), spec("linear"))
+    with pytest.raises(DataError, match=r"n_neighbors: 500, but there are \d+ training rows"):
+        trained(samples, ages(samples), spec("knn", regressor={"n_neighbors": 500}))

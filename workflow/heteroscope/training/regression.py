@@ -1,0 +1,187 @@
+"""Regressors on embeddings: an attribute of the images that is a number.
+
+Everything that is fitted sees training rows alone. The target is brought to mean 0 and spread 1 of the training rows,
+so that no hyper-parameter depends on its unit; predictions are in its own unit.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.base import RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import AdaBoostRegressor, RandomForestRegressor
+from sklearn.linear_model import Ridge as RidgeRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+from sklearn.tree import DecisionTreeRegressor
+
+from heteroscope.config import (
+    AdaBoost,
+    NearestNeighbours,
+    Regression,
+    RegressionForest,
+    Ridge,
+    SupportVectorRegression,
+    XGBoost,
+)
+from heteroscope.data.conditions import PREFIX, attribute
+from heteroscope.embedding.samples import Samples
+from heteroscope.errors import DataError, StoreError
+from heteroscope.training.preparation import preparation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Regressed:
+    """A regressor, trained and asked once a seed.
+
+    Attributes:
+        predicted: (seeds, test rows) float64, in the target's unit; test rows are those whose target is known.
+        target: (test rows,) float64.
+        test: (test rows,) int, row numbers of the samples.
+        mean: of the training target, what a regressor that learns nothing says.
+        trained: number of training rows, with their views.
+        unknown: part → number of original images whose target is not known.
+    """
+
+    predicted: np.ndarray
+    target: np.ndarray
+    test: np.ndarray
+    mean: float
+    trained: int
+    unknown: dict[str, int]
+
+
+def target_of(samples: Samples, images: pd.DataFrame, name: str, dataset: str) -> np.ndarray:
+    """The attribute of every sample, (n,) float64; NaN where it is not known.
+
+    Args:
+        samples: all rows; a view has the attribute of its image.
+        images: images.parquet.
+        name: the attribute, without its prefix.
+        dataset: its id, for messages.
+
+    Raises:
+        DataError: the attribute does not exist, or is not a number.
+        StoreError: the table misses an image of the split.
+    """
+    numbers = [
+        column.removeprefix(PREFIX)
+        for column in images.columns
+        if column.startswith(PREFIX) and _is_number(images[column])
+    ]
+    hint = f"; attributes that are numbers: {', '.join(numbers) or 'none'}"
+    try:
+        values = attribute(images, name)
+    except DataError as error:
+        raise DataError(f"dataset {dataset!r}: {error}{hint}; name one as the `target`") from None
+    if not _is_number(values):
+        some = ", ".join(repr(str(value)) for value in values.dropna().unique()[:3])
+        raise DataError(
+            f"dataset {dataset!r}: attribute {name!r} is not numeric (it is {some} …), so that it is no target of a"
+            f" regression{hint}; name one as the `target`"
+        )
+    known = pd.Series(values.to_numpy(dtype=np.float64, na_value=np.nan), index=images["image_id"])
+    if (missing := ~np.isin(samples.image_id, known.index)).any():
+        raise StoreError(
+            f"images.parquet of dataset {dataset!r} has no row for image {samples.image_id[missing][0]}; delete it and"
+            " run the workflow again"
+        )
+    target = known.loc[samples.image_id].to_numpy()
+    return np.where(np.isfinite(target), target, np.nan)
+
+
+def _is_number(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def train_regression(
+    samples: Samples, target: np.ndarray, spec: Regression, *, dataset: str, threads: int
+) -> Regressed:
+    """Train on the training rows once a seed, predict the test rows. Validation rows take no part.
+
+    Args:
+        samples: all rows.
+        target: (n,) float64; rows where it is NaN are left out.
+        spec: the regressor.
+        dataset: its id, for messages.
+        threads: of forests and boosting.
+
+    Raises:
+        DataError: fewer than two known values to train on, or none to test.
+    """
+    known = np.isfinite(target)
+    train, test = (rows[known[rows]] for rows in (samples.rows("train"), samples.rows("test")))
+    _check_values(target, train, test, samples, name=spec.target, dataset=dataset)
+    features = samples.in_memory()
+    predicted = []
+    for seed in range(spec.seeds if spec.is_random else 1):
+        fitted = fit_regressor(features[train], target[train], spec, seed=seed, threads=threads)
+        predicted.append(np.asarray(fitted.predict(features[test]), dtype=np.float64))
+        logger.info("seed %d: trained on %d rows", seed, len(train))
+    original = samples.view == 0
+    unknown = {part: int((~known & original & (samples.part == part)).sum()) for part in ("train", "test")}
+    return Regressed(np.stack(predicted), target[test], test, float(target[train].mean()), len(train), unknown)
+
+
+def _check_values(
+    target: np.ndarray, train: np.ndarray, test: np.ndarray, samples: Samples, *, name: str, dataset: str
+) -> None:
+    values = np.unique(target[train])
+    if len(values) < 2:
+        there = f"the value {values[0]:g}" if len(values) else "none"
+        raise DataError(
+            f"dataset {dataset!r}: a regression takes two or more different values of attribute {name!r}, but of"
+            f" {len(samples.rows('train'))} training rows it has {there}; name another `target`, or another split"
+        )
+    if not len(test):
+        raise DataError(
+            f"dataset {dataset!r}: attribute {name!r} is known of none of {len(samples.rows('test'))} test images;"
+            " name another `target`, or another split"
+        )
+
+
+def fit_regressor(
+    features: np.ndarray, target: np.ndarray, spec: Regression, *, seed: int, threads: int
+) -> TransformedTargetRegressor:
+    """Train a regressor with all that stands before it, on features (n, d) and a target (n,).
+
+    Raises:
+        DataError: more components than the rows span, or fewer rows than neighbours.
+    """
+    entry = spec.regressor
+    if isinstance(entry, NearestNeighbours) and len(target) < entry.n_neighbors:
+        raise DataError(f"n_neighbors: {entry.n_neighbors}, but there are {len(target)} training rows; ask for fewer")
+    steps = [*preparation(spec, features.shape, seed=seed), ("regressor", _regressor(spec, seed=seed, threads=threads))]
+    # scikit-learn would check on some rows that the scaling can be undone, which float64 does to the last digits alone
+    whole = TransformedTargetRegressor(Pipeline(steps), transformer=StandardScaler(), check_inverse=False)
+    return whole.fit(features, target)
+
+
+def _regressor(spec: Regression, *, seed: int, threads: int) -> RegressorMixin:
+    """The estimator that a regressor's entry names; its keys are scikit-learn's and XGBoost's own."""
+    entry = spec.regressor
+    keys = entry.model_dump(exclude={"method"})
+    match entry:
+        case Ridge():
+            return RidgeRegression(**keys)
+        case RegressionForest():
+            return RandomForestRegressor(**keys, random_state=seed, n_jobs=threads)
+        case AdaBoost():
+            tree = DecisionTreeRegressor(max_depth=keys.pop("max_depth"), random_state=seed)
+            return AdaBoostRegressor(tree, **keys, random_state=seed)
+        case XGBoost():
+            from xgboost import XGBRegressor  # only where it is asked for
+
+            return XGBRegressor(**keys, tree_method="hist", random_state=seed, n_jobs=threads)
+        case SupportVectorRegression():
+            return SVR(**keys)
+        case NearestNeighbours():
+            return KNeighborsRegressor(**keys)
