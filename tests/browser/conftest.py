@@ -1,4 +1,7 @@
-"""A browser that opens reports; without one, these tests are skipped and say so."""
+"""A browser that opens reports; without one, these tests are skipped and say so.
+
+`pytest tests/browser --reports results/report` opens every report of a finished run instead of a tiny one.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,27 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # a machine without a GPU draws WebGL by software; a container may have little shared memory
 FLAGS = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # known only where this folder is named on the command line
+    parser.addoption("--reports", type=Path, metavar="FOLDER", help="open the reports of this folder, results/report")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    folder: Path | None = metafunc.config.getoption("--reports", None)
+    if folder and "report" in metafunc.fixturenames:
+        pages = sorted(folder.glob("*/index.html"))
+        if not pages:
+            raise pytest.UsageError(f"--reports {folder}: no report below it; name results/report of a finished run")
+        metafunc.parametrize("report", pages, ids=[page.parent.name for page in pages], indirect=True)
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Path:
+    """The page of a finished study."""
+    given: Path | None = getattr(request, "param", None)
+    return given or request.getfixturevalue("finished") / "results/report/tiny/index.html"
 
 
 @pytest.fixture(scope="session")
