@@ -78,7 +78,7 @@ def one_of(ids):
 
 layout = checked_layout()
 threads_flag = f"--threads {layout.config.threads}"
-TABLES = ["clusters", "baseline", "transfer", "attributes", "curve", "sensitivity", "metrics", "confusion"]
+TABLES = "clusters baseline transfer attributes attribute-scores curve sensitivity metrics confusion".split()
 
 # jobs run the package whose code was digested here; a conda environment does not hold it
 shell.prefix(

@@ -32,6 +32,13 @@ rule compare:
             subcategory="{study}",
             labels={"result": "attributes table"},
         ),
+        attribute_scores=report(
+            "results/compare/{study}/attribute-scores.csv",
+            caption="../workflow/heteroscope/report/captions/attribute-scores.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "attribute scores table"},
+        ),
         curve=report(
             "results/compare/{study}/curve.csv",
             caption="../workflow/heteroscope/report/captions/curve.rst",
@@ -113,6 +120,13 @@ rule compare:
             category="Comparison",
             subcategory="{study}",
             labels={"result": "baseline figure"},
+        ),
+        attribute_scores_figure=report(
+            "results/compare/{study}/attribute-scores.png",
+            caption="../workflow/heteroscope/report/captions/attribute-scores.rst",
+            category="Comparison",
+            subcategory="{study}",
+            labels={"result": "attribute scores figure"},
         ),
         sensitivity_figure=report(
             "results/compare/{study}/sensitivity.png",

@@ -4,7 +4,17 @@ rule report:
         tables=expand("results/compare/{{study}}/{table}.csv", table=TABLES),
         drawn=expand(
             "results/compare/{{study}}/{figure}.png",
-            figure=["retraining", "gain", "power", "curve", "transfer", "baseline", "confusion", "sensitivity"],
+            figure=[
+                "retraining",
+                "gain",
+                "power",
+                "curve",
+                "transfer",
+                "baseline",
+                "attribute-scores",
+                "confusion",
+                "sensitivity",
+            ],
         ),
         shown=of(layout.shown_files),
         images=of(layout.images_of_study),

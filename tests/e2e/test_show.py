@@ -101,5 +101,7 @@ def test_a_study_that_was_not_run_is_an_error_with_the_remedy(folder: Path, tmp_
         main(["show", "tin"])
     with pytest.raises(DataError, match=r"or name the folder where results/ stands by --directory$"):
         main(["show", "tiny", "--directory", str(tmp_path)])
-    with pytest.raises(DataError, match="tiny has no table 'cluster'; its tables: attributes, baseline, clusters"):
+    with pytest.raises(
+        DataError, match="tiny has no table 'cluster'; its tables: attribute-scores, attributes, baseline"
+    ):
         main(["show", "tiny", "--table", "cluster"])

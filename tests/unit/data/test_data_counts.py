@@ -49,3 +49,12 @@ def test_many_numbers_become_quartiles_in_order_and_many_words_are_left_out() ->
     assert age["level"].tolist() == ["0 to 24.75", "24.75 to 49.5", "49.5 to 74.25", "74.25 to 99"]
     assert age["images"].tolist() == [25, 25, 25, 25]
     assert table.loc[table["variable"] == "zoom", "level"].tolist() == ["40", "100"]
+
+
+def test_quartiles_of_large_numbers_have_names_of_their_own() -> None:
+    ids = [str(index) for index in range(40)]
+    split = pd.DataFrame({"image_id": ids, "class": "a", "label": 0, "group": ids, "part": "train"})
+    images = pd.DataFrame({"image_id": ids, "attr_date": np.arange(20231101, 20231141)})
+    date = part_counts(split, images).query("variable == 'date'")
+    assert date["images"].tolist() == [10, 10, 10, 10]
+    assert date["level"].iloc[0] == "20231101 to 20231110.75"

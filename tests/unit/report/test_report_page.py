@@ -20,6 +20,7 @@ from heteroscope import config, provenance, report
 from heteroscope.data.quality import REASONS
 from heteroscope.errors import StoreError
 from heteroscope.evaluation import account, comparison, performance
+from heteroscope.evaluation.attribute_scores import attribute_scores
 from heteroscope.evaluation.sensitivity import sensitivity_table
 from heteroscope.evaluation.verdict import label_test
 from heteroscope.figures import comparison as figures
@@ -81,6 +82,7 @@ class Study:
             "confusion": performance.confusion_table(analyses[0]),
             "transfer": pd.concat([comparison.transfer_table(a, metric) for a in analyses]),
             "attributes": self.attributes,
+            "attribute-scores": attribute_scores(analyses[0], self._images_of(split), "f1"),
             "curve": comparison.curve_table(analyses[0], metric),
             "sensitivity": sensitivity_table(self.context, analyses, tests, split),
         }
@@ -103,6 +105,7 @@ class Study:
             "sensitivity",
             "transfer",
             "baseline",
+            "attribute-scores",
             "confusion",
             "split",
             *FIGURES_OF_CLUSTERING,
@@ -159,6 +162,11 @@ class Study:
             "projections": str(folder / "projections.parquet"),
             "folds": [{"predictions": str(folder / "predictions.parquet")}],
         }
+
+    def _images_of(self, split: pd.DataFrame) -> pd.DataFrame:
+        """Images of two sites."""
+        site = np.array(["a", NASTY])[np.arange(len(split)) % 2]
+        return split[["image_id", "group"]].assign(attr_site=site)
 
     def _write_dataset(self, analysis) -> None:
         classes = pd.DataFrame(
@@ -250,7 +258,7 @@ def test_page_makes_no_request(raw, page):
 
 def test_every_picture_is_inlined_as_it_stands(study, page):
     pictures = {attrs["alt"]: attrs["src"] for tag, attrs in page.tags if tag == "img"}
-    assert len(pictures) == 8 + 1 + len(FIGURES_OF_CLUSTERING) + 1  # of the study, the split, clusters, a branch
+    assert len(pictures) == 9 + 1 + len(FIGURES_OF_CLUSTERING) + 1  # of the study, the split, clusters, a branch
     content = {base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in pictures.values()}
     assert content == {PNG, (study.folder / "compare/gain.png").read_bytes()}
     assert all(len(alt) > 30 for alt in pictures)

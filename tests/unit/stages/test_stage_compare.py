@@ -16,8 +16,10 @@ from heteroscope.evaluation.analysis import Analysis
 from heteroscope.stages.compare import main
 from heteroscope.store import write_table
 
-TABLES = ("clusters", "baseline", "transfer", "attributes", "curve", "metrics", "confusion", "sensitivity")
-FIGURES = ("retraining", "gain", "power", "curve", "transfer", "baseline", "confusion", "sensitivity")
+TABLES = ("clusters", "baseline", "transfer", "attributes", "attribute-scores", "curve", "metrics", "confusion",
+          "sensitivity")  # fmt: skip
+FIGURES = ("retraining", "gain", "power", "curve", "transfer", "baseline", "attribute-scores", "confusion",
+           "sensitivity")  # fmt: skip
 
 
 def study_context(controls: config.Controls, metric: str) -> config.StudyContext:

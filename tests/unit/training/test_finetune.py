@@ -169,7 +169,7 @@ def test_means_over_classes_of_every_epoch_are_scikit_learns(study: Path, monkey
     assert list(seen) == [1, 2, 3]
     assert len(seen[1]) > 3
     means = history[["held_out_precision", "held_out_recall", "held_out_f1"]]
-    assert (means.nunique(axis=1) > 1).any(), "all alike would be one metric three times"
+    assert (means.max(axis=1) > means.min(axis=1)).any(), "all alike would be one metric three times"
 
 
 def test_training_on_the_training_set_says_so(study: Path) -> None:

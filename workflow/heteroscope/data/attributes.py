@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from heteroscope.data.conditions import PREFIX
+
+MOST_VALUES = 12
+"""A numeric attribute of more values is divided into quartiles, another one (patients) has no levels."""
 
 
 def telling_attributes(images: pd.DataFrame) -> pd.DataFrame:
@@ -26,3 +33,33 @@ def restates_group(attribute: pd.Series, group: pd.Series) -> bool:
     levels = known.nunique()
     pairs = pd.DataFrame({"level": known, "group": group[known.index]}).drop_duplicates()
     return levels > 1 and levels == len(pairs) == pairs["group"].nunique()
+
+
+def levels_of(values: pd.Series) -> pd.Categorical[Any] | None:
+    """The level of every image, in ascending order with the missing ones last; None where there are too many."""
+    present = values.dropna()
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
+        edges = np.unique(present.quantile([0, 0.25, 0.5, 0.75, 1])).tolist()
+        levels = pd.Categorical(pd.cut(values, edges, labels=_intervals(edges), include_lowest=True))
+    elif values.nunique() > MOST_VALUES:
+        return None
+    else:
+        ordered = [_text(value) for value in sorted(present.unique())]
+        levels = pd.Categorical(values.map(_text, na_action="ignore"), categories=ordered)
+    if values.isna().any():
+        levels = levels.add_categories(["missing"]).fillna("missing")
+    return levels
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _intervals(edges: list[float]) -> list[str]:
+    """A name for each, in as few digits as tell them apart (dates as 20231121 need more than six)."""
+    names: list[str] = []
+    for digits in (6, 17):
+        names = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in pairwise(edges)]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from heteroscope.data.attributes import levels_of
 from heteroscope.data.conditions import PREFIX
 from heteroscope.data.splits import PARTS
-
-MOST_VALUES = 12
-"""A numeric attribute of more values is counted in quartiles, another one (patients) not at all."""
 
 
 def part_counts(split: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +28,7 @@ def part_counts(split: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     classes = split.drop_duplicates("label").sort_values("label")["class"].tolist()
     variables = {"class": pd.Categorical(joined["class"], categories=classes)}
     for column in attributes:
-        levels = _levels(joined[column])
+        levels = levels_of(joined[column])
         if levels is not None:
             variables[column.removeprefix(PREFIX)] = levels
     part = _parts(joined)
@@ -50,24 +46,3 @@ def _parts(split: pd.DataFrame) -> pd.Categorical[Any]:
         return pd.Categorical(split["part"], categories=PARTS)
     names = ["backbone", *(f"fold {number}" for number in range(1, split["fold"].max() + 1))]
     return pd.Categorical(split["fold"].map(dict(enumerate(names))), categories=names)
-
-
-def _levels(values: pd.Series) -> pd.Categorical[Any] | None:
-    """The level of every image, in ascending order with the missing ones last; None where there are too many."""
-    present = values.dropna()
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
-        edges = np.unique(present.quantile([0, 0.25, 0.5, 0.75, 1])).tolist()
-        names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
-        levels = pd.Categorical(pd.cut(values, edges, labels=names, include_lowest=True))
-    elif values.nunique() > MOST_VALUES:
-        return None
-    else:
-        ordered = [_text(value) for value in sorted(present.unique())]
-        levels = pd.Categorical(values.map(_text, na_action="ignore"), categories=ordered)
-    if values.isna().any():
-        levels = levels.add_categories(["missing"]).fillna("missing")
-    return levels
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,17 +30,21 @@ def attribute_table(images: pd.DataFrame, assignments: pd.DataFrame, *, seed: in
         V, or η, exceeds its mean over the permutations, which grows with the number of levels.
     """
     originals = assignments.loc[assignments["view"] == 0, ["image_id", "cluster"]].merge(images, on="image_id")
-    names = [
-        name
-        for name in images.columns
-        if (name.startswith("attr_") and not restates_group(images[name], images["group"])) or name in IMAGE_PROPERTIES
-    ]
-    rows = [_association(originals, name, seed) for name in names]
+    rows = [_association(originals, name, seed) for name in telling_columns(images)]
     table = pd.DataFrame(rows, columns=["attribute", "measure", "association", "p", "images", "levels", "excess"])
     table.insert(4, "p_holm", holm(table["p"].to_numpy(dtype=float)))
     return table.sort_values("excess", ascending=False, kind="stable", na_position="last", ignore_index=True).drop(
         columns="excess"
     )
+
+
+def telling_columns(images: pd.DataFrame) -> list[str]:
+    """The columns of attributes and image properties, without attributes that restate the patient."""
+    return [
+        name
+        for name in images.columns
+        if (name.startswith("attr_") and not restates_group(images[name], images["group"])) or name in IMAGE_PROPERTIES
+    ]
 
 
 def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]:

@@ -198,6 +198,7 @@ def _analysis(entry: dict[str, Any], frames: dict[str, pd.DataFrame], context: S
         "controls": tables.control_table(clusters, first),
         "other_controls": [tables.control_table(clusters, metric) for metric in others],
         "baseline": tables.baseline_table(baseline),
+        "attribute_scores": tables.attribute_scores_table(frames["attribute-scores"], axes[0]),
         "metrics": tables.metrics_table(frames["metrics"], axes[0]),
         "confusion": tables.confusion_table(frames["confusion"], axes[0]),
         "transfer": tables.transfer_table(transfer, context.study.metric),

@@ -45,6 +45,12 @@ FIGURES_OF_STUDY = {
         "A cluster far below the line is hard for the head that was trained on everything, or it holds few test"
         " images: compare n, and the intervals over patients, before believing a gap.",
     ),
+    "attribute-scores": (
+        "The pooled head, attribute by attribute",
+        "How well the head does on the test images of each level of what is known of them, and how many of each class"
+        " it finds; the dashed lines are the whole test set. This is no test: of many levels some lie far off by"
+        " chance, and levels differ in more than their name. A level that lies far off is a reason to look.",
+    ),
     "confusion": (
         "What is taken for what",
         "The test images of each class (rows) and what the pooled head calls them (columns). A dark cell off the"

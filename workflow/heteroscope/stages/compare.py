@@ -31,10 +31,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from heteroscope import store
     from heteroscope.evaluation import account, comparison, performance
     from heteroscope.evaluation.analysis import load_analysis
+    from heteroscope.evaluation.attribute_scores import attribute_scores
     from heteroscope.evaluation.attributes import attribute_table
     from heteroscope.evaluation.sensitivity import sensitivity_table
     from heteroscope.evaluation.verdict import label_test
     from heteroscope.figures import comparison as figures
+    from heteroscope.figures.attribute_scores import draw_attribute_scores
     from heteroscope.figures.confusion import draw_confusion
     from heteroscope.figures.curve import draw_curve
     from heteroscope.figures.sensitivity import draw_sensitivity
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "baseline": pd.concat([comparison.baseline_table(a, study.metric) for a in analyses]),
         "transfer": pd.concat([comparison.transfer_table(a, study.metric) for a in analyses]),
         "attributes": attribute_table(images, primary.assignments, seed=comparison.SEED),
+        "attribute-scores": pd.concat([attribute_scores(a, images, study.metric) for a in by_backbone.values()]),
         "curve": pd.concat([comparison.curve_table(a, study.metric) for a in by_backbone.values()]),
         "metrics": pd.concat([performance.metrics_table(a) for a in by_backbone.values()]),
         "confusion": pd.concat([performance.confusion_table(a) for a in by_backbone.values()]),
@@ -85,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "curve": draw_curve(primary, context.controls, study.metric),
         "transfer": figures.draw_transfer(comparison.transfer_table(primary, study.metric), study.metric),
         "baseline": figures.draw_baseline(_of(primary, tables["baseline"]), study.metric),
+        "attribute-scores": draw_attribute_scores(_on(primary, tables["attribute-scores"]), study.metric),
         "confusion": draw_confusion(performance.confusion_table(primary)),
         "sensitivity": draw_sensitivity(tables["sensitivity"], level=study.level, margin=study.margin),
     }
@@ -93,9 +97,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         save_figure(figure, args.output / f"{name}.png", footer=footer)
 
 
+def _on(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of an analysis' backbone."""
+    return table[table["backbone"] == analysis.backbone]
+
+
 def _of(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of one analysis."""
-    return table[(table["backbone"] == analysis.backbone) & (table["clustering"] == analysis.clustering)]
+    rows = _on(analysis, table)
+    return rows[rows["clustering"] == analysis.clustering]
 
 
 if __name__ == "__main__":
