@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo phantoms studies bench faults overhead scale test lint lock clean
+.PHONY: help demo phantoms studies systems bench faults overhead scale test lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,14 +31,17 @@ phantoms: $(INSTALLED) ## verdicts on 45 phantoms of known truth, counted in doc
 	python -m heteroscope.summary $(PHANTOMS) --page docs/phantoms.md --title "Verdicts on phantoms" --made-by "make phantoms" \
 	    --about 'Generated photographs, 64 pixels wide, with a known truth. `planted`: two sites show the disease by different signs. `homogeneous`: one site, one sign. `benign`: two sites that look different, one sign. The clusters are those of a small network that every study trains on a fifth of its patients; sites are hidden from all.'
 
-# $(call study,file,networks): the studies of a file in config/studies; WEIGHTS=random needs no network to fetch them from
+# $(call study,file,networks,trained): the studies of a file in config/studies; WEIGHTS=random needs no network to fetch
+# weights from, neither for networks as they come nor for those that a study trains
 comma := ,
 study = snakemake --cores all --configfile config/studies/$(1).yaml --config data_root="$(DATA)" \
-    $(if $(WEIGHTS),backbones='{$(foreach name,$(2),$(name): {weights: $(WEIGHTS)}$(comma))}')
+    $(if $(WEIGHTS),backbones='{$(foreach name,$(2),$(name): {weights: $(WEIGHTS)}$(comma))$(foreach name,$(3),$(name): {finetune: {initial: $(WEIGHTS)}}$(comma))}')
+
+real_images = @[ -d "$(DATA)/odir5k" ] && [ -d "$(DATA)/nih-cxr" ] || \
+    { echo 'make $@ DATA=FOLDER: name the folder that holds odir5k and nih-cxr' >&2; exit 2; }
 
 studies: $(INSTALLED) ## the real studies, in docs/studies.md (an hour on two cores); DATA=folder of odir5k and nih-cxr, WEIGHTS=random without a network
-	@[ -d "$(DATA)/odir5k" ] && [ -d "$(DATA)/nih-cxr" ] || \
-	    { echo 'make studies DATA=FOLDER: name the folder that holds odir5k and nih-cxr' >&2; exit 2; }
+	$(real_images)
 	start=$$SECONDS; \
 	$(call study,cataract-published,efficientnet-b0); \
 	$(call study,cataract,efficientnet-b0); \
@@ -48,6 +51,13 @@ studies: $(INSTALLED) ## the real studies, in docs/studies.md (an hour on two co
 	python -m heteroscope.studies --factors config/studies/cataract-factors.yaml --page docs/studies.md \
 	    --configs $(addprefix config/studies/,cataract-published.yaml cataract.yaml pneumonia.yaml cardiomegaly-published.yaml) \
 	    --seconds $$((SECONDS - start)) --made-by "make studies DATA=…$(if $(WEIGHTS), WEIGHTS=$(WEIGHTS))"
+
+systems: $(INSTALLED) ## the machinery of the four systems on real images, in docs/systems-on-real-images.md (20 minutes on two cores); DATA=… as for studies, WEIGHTS=random
+	$(real_images)
+	start=$$SECONDS; \
+	$(call study,systems-on-real-images,resnet18 efficientnet-b0,densenet121-grey resnet50-grey resnet18-tuned); \
+	python -m heteroscope.systems --config config/studies/systems-on-real-images.yaml --page docs/systems-on-real-images.md \
+	    --seconds $$((SECONDS - start)) --made-by "make systems DATA=…$(if $(WEIGHTS), WEIGHTS=$(WEIGHTS))"
 
 bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/results.md (over half an hour; ONLY=embed,heads: these rows)
 	python -m benchmarks $(if $(ONLY),--only $(ONLY))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ import yaml
 
 from heteroscope.atomic import atomic_path
 from heteroscope.benchmarked import job_times, jobs_of
-from heteroscope.config import FUSION, Study, load
+from heteroscope.config import BESIDE, FUSION, Study, load
 from heteroscope.layout import Layout
 from heteroscope.stages.command import run
 from heteroscope.store import read_json, read_table
@@ -72,7 +71,8 @@ class Finished:
         parts = [part for backbone in study.backbones for part in (backbone, *backbone.split(FUSION))]
         pixels = [self.layout.config.backbones[part].pixels for part in parts if FUSION not in part]
         axes = (self.id, study.dataset, study.split, study.augmentation, study.head, study.controls)
-        return {*axes, *parts, *pixels, *study.clusterings, *study.hybrids, *study.regressions}
+        beside = (name for key in BESIDE for name in getattr(study, key))
+        return {*axes, *parts, *pixels, *study.clusterings, *beside}
 
     @property
     def subjects(self) -> set[str]:
@@ -121,7 +121,7 @@ def page(
     parts += ["## What they find", *(paragraph_of(finished) for finished in studies)]
     parts += [f"## {hidden[0]}: what goes with the clusters", attribute_words(*hidden)]
     parts += ["## One factor at a time", f"{FACTORS_CAPTION} {_marked(factors)}", *factor_tables(factors)]
-    parts += ["## What they cost", _total(seconds), markdown(cost_table([*studies, *factors]))]
+    parts += ["## What they cost", total_time(seconds), markdown(cost_table([*studies, *factors]))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -130,10 +130,14 @@ def paragraph_of(finished: Finished) -> str:
     found = finished.verdict
     heading = f"### {finished.id}: {finished.study.title}"
     if not found:
-        root = finished.layout.root(finished.study.dataset)
-        return f"{heading}\n\nNot run here: it reads images in `{root}` below the data root."
+        return f"{heading}\n\n{not_run(finished)}"
     warnings = "\n".join(f"- warning: {warning}" for warning in found["warnings"]) or "No warnings."
     return f"{heading}\n\n**{found['verdict']}**. {found['paragraph']}\n\n{warnings}"
+
+
+def not_run(finished: Finished) -> str:
+    """What stands in the place of a study that has no results."""
+    return f"Not run here: it reads images in `{finished.layout.root(finished.study.dataset)}` below the data root."
 
 
 def attribute_words(study: str, attribute: str) -> str:
@@ -177,7 +181,7 @@ def factor_row(finished: Finished) -> dict[str, Any]:
         "test rows": counts["images"]["test"],
         "also in training": counts["test_images_also_in_training"],
         "of patients in training": counts["test_patients_also_in_training"],
-        "accuracy": _with_interval(accuracy["mean"], accuracy["low"], accuracy["high"]),
+        "accuracy": with_interval(accuracy["mean"], accuracy["low"], accuracy["high"]),
         "clusters compared": published["clusters"],
         "T": None if published["T"] is None else f"{published['T']:.2g}",
         "p size": published["p_size"],
@@ -189,8 +193,9 @@ def factor_row(finished: Finished) -> dict[str, Any]:
     }
 
 
-def _with_interval(mean: float, low: float, high: float) -> str:
-    first, *ends = ("–" if math.isnan(value) else f"{value:.3f}" for value in (mean, low, high))
+def with_interval(mean: float | None, low: float | None, high: float | None) -> str:
+    """A score and the ends of its interval; dashes where they are not defined."""
+    first, *ends = ("–" if pd.isna(value) else f"{value:.3f}" for value in (mean, low, high))
     return f"{first} ({' to '.join(ends)})"
 
 
@@ -207,7 +212,8 @@ def cost_table(studies: Sequence[Finished]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["study", "jobs", "wall (min)", "CPU (min)"])
 
 
-def _total(seconds: int | None) -> str:
+def total_time(seconds: int | None) -> str:
+    """What a run took by the clock, and what `cost_table` counts."""
     shared = (
         "Minutes of a study's jobs as Snakemake measured them, one after another and of CPU time; a job that several"
         " studies share is counted in each."
