@@ -142,7 +142,7 @@ def test_what_is_deleted_of_them_comes_back(name: str, added: Path, planned: Cal
         (entry("agee"), "dataset 'toy': no attribute 'agee'; the attributes of these images: site, camera"),
         (entry("camera"), "dataset 'toy': attribute 'camera' is not numeric (it is 'camera-"),
         (entry("exudates", "knn", n_neighbors=999), "n_neighbors: 999, but there are"),
-        (entry("exudates") | {"reduce": {"method": "pca", "components": 999}}, "components: 999"),
+        (entry("exudates") | {"reduce": {"method": "pca", "components": 999}}, "999 principal components are asked for"),
     ],
     ids=["unknown", "words", "neighbours", "components"],
 )

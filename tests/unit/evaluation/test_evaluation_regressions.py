@@ -115,3 +115,11 @@ def test_the_figure_has_a_point_an_image_and_one_scale() -> None:
     np.testing.assert_array_equal(*axis.lines[0].get_data())
     assert list(axis.lines[1].get_ydata()) == [58.0, 58.0]
     assert "RMSE" in axis.texts[0].get_text()
+
+
+def test_the_figure_says_where_r2_is_not_defined() -> None:
+    group = np.array(["a", "b", "c"])
+    predicted, target = np.array([[60.1, 60.2, 60.3]]), np.full(3, 60.1)
+    figure = draw_predicted(predicted[0], target, error_scores(predicted, target, group), mean=58.0, name="age")
+    assert "R² not defined" in figure.axes[0].texts[0].get_text()
+    assert "nan" not in figure.axes[0].texts[0].get_text()

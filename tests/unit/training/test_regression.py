@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.model_selection import GroupKFold
 
 from heteroscope.config import Regression
 from heteroscope.embedding.samples import Samples
@@ -145,3 +147,57 @@ def test_too_few_known_values_are_named() -> None:
         trained(samples, np.where(train, ages(samples), np.nan), spec("linear"))
     with pytest.raises(DataError, match=r"n_neighbors: 500, but there are \d+ training rows"):
         trained(samples, ages(samples), spec("knn", regressor={"n_neighbors": 500}))
+
+
+# ------------------------------------------------------------------------------------------- tuning
+
+
+def test_tuning_is_not_deceived_by_a_patients_other_images() -> None:
+    """Each patient has a place of their own among the features, which tells the age of their other image alone."""
+    samples = make_samples(patients=90)
+    generator = np.random.default_rng(3)
+    owner = pd.factorize(samples.group)[0]
+    features = (30 * generator.normal(size=(90, 12))[owner] + generator.normal(size=samples.features.shape)).astype(
+        "f4"
+    )
+    memorable, age = replace(samples, features=features.astype("f4")), generator.normal(60, 10, 90)[owner]
+    tuning = {"grid": {"n_neighbors": [1, 20]}}
+    found = trained(memorable, age, spec("knn", standardize=False, tuning=tuning))
+    assert [candidate.parameters["n_neighbors"] for candidate in found.candidates] == [1, 20]
+    assert found.candidates[0].mean > found.candidates[1].mean
+    assert found.spec.regressor == spec("knn", regressor={"n_neighbors": 20}).regressor
+    assert found.spec.tuning is None
+    without = trained(memorable, age, spec("knn", standardize=False, regressor={"n_neighbors": 20}))
+    np.testing.assert_array_equal(found.predicted, without.predicted)
+    assert without.candidates == []
+
+
+@pytest.mark.parametrize(("metric", "score"), [("rmse", root_mean_squared_error), ("mae", mean_absolute_error)])
+def test_candidates_are_scored_on_originals_of_other_patients(metric: str, score: Any) -> None:
+    samples = make_samples()
+    target = ages(samples, noise=5)
+    tuning = {"grid": {"alpha": [1.0, 1e6]}, "folds": 3, "metric": metric, "seed": 4}
+    found = trained(samples, target, spec("linear", standardize=False, tuning=tuning))
+    train = samples.rows("train")
+    by_hand = []
+    for rows, asked in GroupKFold(3, shuffle=True, random_state=4).split(train, groups=samples.group[train]):
+        assert set(samples.group[train[rows]]).isdisjoint(samples.group[train[asked]])
+        rows, asked = train[rows], train[asked][samples.view[train[asked]] == 0]
+        spread = target[rows].std()
+        fitted = Ridge(alpha=1.0).fit(samples.features[rows], target[rows] / spread)
+        by_hand.append(score(target[asked], spread * fitted.predict(samples.features[asked])))
+    assert found.candidates[0].mean == pytest.approx(np.mean(by_hand), rel=1e-4)
+    assert found.candidates[0].sd == pytest.approx(np.std(by_hand, ddof=1), rel=1e-3)
+    assert found.spec.regressor.alpha == 1.0
+
+
+def test_a_tuning_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"tuning.grid.alphas: linear has no such key; known: alpha"):
+        spec("linear", tuning={"grid": {"alphas": [1]}})
+    with pytest.raises(ValidationError, match=r"tuning.grid.alpha: -1: Input should be greater"):
+        spec("linear", tuning={"grid": {"alpha": [-1]}})
+    samples = make_samples()
+    with pytest.raises(
+        DataError, match=r"tuning takes 99 folds, but 'age' is known of 54 training patients; set fewer"
+    ):
+        trained(samples, ages(samples), spec("linear", tuning={"grid": {"alpha": [1]}, "folds": 99}))

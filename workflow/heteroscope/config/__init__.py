@@ -15,6 +15,7 @@ from heteroscope.config.branches import AdaBoost as AdaBoost
 from heteroscope.config.branches import Handcrafted as Handcrafted
 from heteroscope.config.branches import Hybrid as Hybrid
 from heteroscope.config.branches import Logistic as Logistic
+from heteroscope.config.branches import MultilayerPerceptron as MultilayerPerceptron
 from heteroscope.config.branches import NearestNeighbours as NearestNeighbours
 from heteroscope.config.branches import RandomForest as RandomForest
 from heteroscope.config.branches import SupportVectors as SupportVectors
@@ -63,6 +64,7 @@ from heteroscope.config.parsing import load as load
 from heteroscope.config.parsing import parse as parse
 from heteroscope.config.regressions import Regression as Regression
 from heteroscope.config.regressions import RegressionForest as RegressionForest
+from heteroscope.config.regressions import RegressionTuning as RegressionTuning
 from heteroscope.config.regressions import Ridge as Ridge
 from heteroscope.config.regressions import SupportVectorRegression as SupportVectorRegression
 from heteroscope.config.whole import Config as Config

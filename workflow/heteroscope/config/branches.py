@@ -91,27 +91,57 @@ Classifier = Annotated[
 ]
 
 
-class Tuning(Closed):
+class Search(Closed):
     """Cross-validation on the training images, all images of a patient on one side, that chooses hyper-parameters."""
 
     grid: dict[str, Annotated[list[Value], Field(min_length=1), AfterValidator(distinct)]] = Field(
-        description="key of the classifier → the values to try; all combinations, in this order"
+        description="key of what is tuned → the values to try; all combinations, in this order"
     )
     search: Literal["grid", "random"] = Field("grid", description="all combinations, or some that are drawn at random")
     draws: Positive = Field(20, description="how many combinations a random search tries")
-    folds: Annotated[int, Field(ge=2)] = Field(5, description="folds, stratified by class")
-    metric: Metric = Field("accuracy", description="what is largest, as a mean over folds; the first of equal ones")
-    seed: Seed = Field(0, description="of folds, random search and the classifiers that are compared")
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="folds of patients")
+    seed: Seed = Field(0, description="of folds, random search and the trainings that are compared")
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.grid:
-            raise ValueError("grid: names no key of the classifier; list one, or leave `tuning` out")
+            raise ValueError("grid: names no key; list one, or leave `tuning` out")
         return self
 
     def combinations(self) -> list[dict[str, Value]]:
         """All combinations of values, the last key varying fastest."""
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+
+    def check(self, estimator: Any) -> None:
+        """Compare the grid with the entry of what is tuned.
+
+        Raises:
+            ValueError: it has no such key, or a value is not allowed.
+        """
+        known = [name for name in type(estimator).model_fields if name != "method"]
+        for key, values in self.grid.items():
+            if key not in known:
+                raise ValueError(f"tuning.grid.{key}: {estimator.method} has no such key; known: {', '.join(known)}")
+            for value in values:
+                try:
+                    altered(estimator, {key: value})
+                except ValidationError as error:
+                    raise ValueError(f"tuning.grid.{key}: {value!r}: {error.errors()[0]['msg']}") from None
+
+
+def altered(estimator: Any, parameters: dict[str, Any]) -> Any:
+    """The entry of a classifier or regressor with other hyper-parameters.
+
+    Raises:
+        ValidationError: a value is not allowed.
+    """
+    return type(estimator).model_validate(estimator.model_dump() | parameters)
+
+
+class Tuning(Search):
+    """The search for a classifier's hyper-parameters; its folds are stratified by class."""
+
+    metric: Metric = Field("accuracy", description="what is largest, as a mean over folds; the first of equal ones")
 
 
 class Hybrid(Closed):
@@ -141,15 +171,8 @@ class Hybrid(Closed):
 
     @model_validator(mode="after")
     def _every_combination_is_possible(self) -> Self:
-        for key, values in self.tuning.grid.items() if self.tuning else ():
-            if key == "method" or key not in type(self.classifier).model_fields:
-                known = ", ".join(name for name in type(self.classifier).model_fields if name != "method")
-                raise ValueError(f"tuning.grid.{key}: {self.classifier.method} has no such key; known: {known}")
-            for value in values:
-                try:
-                    self.with_parameters({key: value})
-                except ValidationError as error:
-                    raise ValueError(f"tuning.grid.{key}: {value!r}: {error.errors()[0]['msg']}") from None
+        if self.tuning:
+            self.tuning.check(self.classifier)
         return self
 
     def with_parameters(self, parameters: dict[str, Any]) -> Self:
@@ -158,8 +181,7 @@ class Hybrid(Closed):
         Raises:
             ValidationError: a value is not allowed.
         """
-        made = type(self.classifier).model_validate(self.classifier.model_dump() | parameters)
-        return self.model_copy(update={"classifier": made, "tuning": None})
+        return self.model_copy(update={"classifier": altered(self.classifier, parameters), "tuning": None})
 
     @property
     def is_random(self) -> bool:

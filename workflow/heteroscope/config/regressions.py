@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heteroscope.config.base import Closed, Positive
 from heteroscope.config.branches import (
@@ -12,9 +12,11 @@ from heteroscope.config.branches import (
     Forest,
     NearestNeighbours,
     NotNegative,
+    Search,
     Share,
     SupportVectors,
     XGBoost,
+    altered,
     draws,
 )
 from heteroscope.config.experiment import Reduction
@@ -47,6 +49,14 @@ Regressor = Annotated[
 ]
 
 
+class RegressionTuning(Search):
+    """The search for a regressor's hyper-parameters."""
+
+    metric: Literal["rmse", "mae"] = Field(
+        "rmse", description="what is smallest, as a mean over folds; the first of equal ones"
+    )
+
+
 class Regression(Closed):
     """A number that is predicted from embeddings, such as an age."""
 
@@ -58,7 +68,22 @@ class Regression(Closed):
         True, description="give every feature mean 0 and spread 1 over the training rows; trees do not need it"
     )
     reduce: Reduction = Field(Reduction(), description="principal components of the training rows, or none")
+    tuning: RegressionTuning | None = Field(None, description="how hyper-parameters are chosen; null: as given")
     seeds: Positive = Field(5, description="trainings; errors are their means. One where nothing is random")
+
+    @model_validator(mode="after")
+    def _every_combination_is_possible(self) -> Self:
+        if self.tuning:
+            self.tuning.check(self.regressor)
+        return self
+
+    def with_parameters(self, parameters: dict[str, Any]) -> Self:
+        """The same with other hyper-parameters of the regressor, and without tuning.
+
+        Raises:
+            ValidationError: a value is not allowed.
+        """
+        return self.model_copy(update={"regressor": altered(self.regressor, parameters), "tuning": None})
 
     @property
     def is_random(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,8 @@ def summary(samples: Samples, trained: Regressed, predictions: pd.DataFrame, tar
         "baseline": baseline,
         "intervals": INTERVALS,
         "training_mean": trained.mean,
+        "regressor": trained.spec.regressor.model_dump(mode="json"),
+        "tuned": [asdict(candidate) for candidate in trained.candidates],
         "rows": {"train": trained.trained, "test": len(trained.test)},
         "unknown": trained.unknown,
         "test_patients": len(np.unique(samples.group[trained.test])),

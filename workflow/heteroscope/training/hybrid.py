@@ -19,6 +19,7 @@ from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.class_weight import compute_sample_weight
@@ -27,6 +28,7 @@ from heteroscope.config import (
     AdaBoost,
     Hybrid,
     Logistic,
+    MultilayerPerceptron,
     NearestNeighbours,
     RandomForest,
     SupportVectors,
@@ -38,6 +40,7 @@ from heteroscope.errors import DataError
 from heteroscope.evaluation.metrics import METRICS
 from heteroscope.stopwatch import Stopwatch
 from heteroscope.training.preparation import preparation
+from heteroscope.training.tuning import Candidate, tried
 
 NEIGHBOURS = 5  # of SMOTE (Chawla et al., 2002)
 CALIBRATION_FOLDS = 5
@@ -102,15 +105,6 @@ class CalibratedMargins:
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """See `Fitted`."""
         return np.asarray(self.curve.predict_proba(_margins(self.pipeline, features)))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A combination of hyper-parameters, with mean and spread of the tuning's metric over folds."""
-
-    parameters: dict[str, Any]
-    mean: float
-    sd: float
 
 
 @dataclass(frozen=True)
@@ -181,26 +175,17 @@ def tune(rows: TrainingRows, spec: Hybrid, *, threads: int) -> tuple[Hybrid, lis
     if tuning is None:
         return spec, []
     folds = rows.folds(tuning.folds, seed=tuning.seed, what="tuning")
-    candidates = []
-    for parameters in _searched(tuning):
+
+    def values(parameters: dict[str, Any]) -> list[float]:
         candidate = spec.with_parameters(parameters)
-        values = [
+        return [
             _value(fit(rows.take(trained), candidate, seed=tuning.seed, threads=threads), rows.take(asked), tuning)
             for trained, asked in folds
         ]
-        candidates.append(Candidate(parameters, float(np.mean(values)), float(np.std(values, ddof=1))))
-        logger.info("%s: %s %.4f", parameters, tuning.metric, candidates[-1].mean)
+
+    candidates = tried(tuning, values)
     best = max(candidates, key=lambda candidate: candidate.mean)
     return spec.with_parameters(best.parameters), candidates
-
-
-def _searched(tuning: Tuning) -> list[dict[str, Any]]:
-    """The combinations of hyper-parameters that are tried, in the grid's order."""
-    combinations = tuning.combinations()
-    if tuning.search == "grid" or tuning.draws >= len(combinations):
-        return combinations
-    drawn = np.random.default_rng(tuning.seed).choice(len(combinations), tuning.draws, replace=False)
-    return [combinations[number] for number in sorted(drawn)]
 
 
 def _value(fitted: Fitted, rows: TrainingRows, tuning: Tuning) -> float:
@@ -285,5 +270,7 @@ def _classifier(spec: Hybrid, *, seed: int, threads: int) -> ClassifierMixin:
             return LogisticRegression(**keys)
         case SupportVectors():
             return SVC(**keys, decision_function_shape="ovr")
+        case MultilayerPerceptron():
+            return MLPClassifier(**keys, random_state=seed)
         case NearestNeighbours():
             return KNeighborsClassifier(**keys)

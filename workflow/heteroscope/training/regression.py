@@ -7,7 +7,8 @@ so that no hyper-parameter depends on its unit; predictions are in its own unit.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from sklearn.base import RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import AdaBoostRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge as RidgeRegression
+from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -34,6 +37,9 @@ from heteroscope.data.conditions import PREFIX, attribute
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError, StoreError
 from heteroscope.training.preparation import preparation
+from heteroscope.training.tuning import Candidate, tried
+
+ERRORS = {"rmse": root_mean_squared_error, "mae": mean_absolute_error}
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +52,8 @@ class Regressed:
         predicted: (seeds, test rows) float64, in the target's unit; test rows are those whose target is known.
         target: (test rows,) float64.
         test: (test rows,) int, row numbers of the samples.
+        spec: the entry with the chosen hyper-parameters.
+        candidates: what tuning tried, in its order; empty without tuning.
         mean: of the training target, what a regressor that learns nothing says.
         trained: number of training rows, with their views.
         unknown: part → number of original images whose target is not known.
@@ -54,6 +62,8 @@ class Regressed:
     predicted: np.ndarray
     target: np.ndarray
     test: np.ndarray
+    spec: Regression
+    candidates: list[Candidate]
     mean: float
     trained: int
     unknown: dict[str, int]
@@ -105,7 +115,7 @@ def _is_number(values: pd.Series) -> bool:
 def train_regression(
     samples: Samples, target: np.ndarray, spec: Regression, *, dataset: str, threads: int
 ) -> Regressed:
-    """Train on the training rows once a seed, predict the test rows. Validation rows take no part.
+    """Tune on the training rows, train on them once a seed, predict the test rows. Validation rows take no part.
 
     Args:
         samples: all rows.
@@ -115,20 +125,30 @@ def train_regression(
         threads: of forests and boosting.
 
     Raises:
-        DataError: fewer than two known values to train on, or none to test.
+        DataError: fewer than two known values to train on, none to test, or too few patients for the tuning's folds.
     """
     known = np.isfinite(target)
     train, test = (rows[known[rows]] for rows in (samples.rows("train"), samples.rows("test")))
     _check_values(target, train, test, samples, name=spec.target, dataset=dataset)
     features = samples.in_memory()
+    chosen, candidates = _tune(replace(samples, features=features), target, train, spec, threads=threads)
     predicted = []
     for seed in range(spec.seeds if spec.is_random else 1):
-        fitted = fit_regressor(features[train], target[train], spec, seed=seed, threads=threads)
+        fitted = fit_regressor(features[train], target[train], chosen, seed=seed, threads=threads)
         predicted.append(np.asarray(fitted.predict(features[test]), dtype=np.float64))
         logger.info("seed %d: trained on %d rows", seed, len(train))
     original = samples.view == 0
     unknown = {part: int((~known & original & (samples.part == part)).sum()) for part in ("train", "test")}
-    return Regressed(np.stack(predicted), target[test], test, float(target[train].mean()), len(train), unknown)
+    return Regressed(
+        predicted=np.stack(predicted),
+        target=target[test],
+        test=test,
+        spec=chosen,
+        candidates=candidates,
+        mean=float(target[train].mean()),
+        trained=len(train),
+        unknown=unknown,
+    )
 
 
 def _check_values(
@@ -146,6 +166,35 @@ def _check_values(
             f"dataset {dataset!r}: attribute {name!r} is known of none of {len(samples.rows('test'))} test images;"
             " name another `target`, or another split"
         )
+
+
+def _tune(
+    samples: Samples, target: np.ndarray, train: np.ndarray, spec: Regression, *, threads: int
+) -> tuple[Regression, list[Candidate]]:
+    """The entry with hyper-parameters chosen by cross-validation on training rows, and all that were tried."""
+    tuning = spec.tuning
+    if tuning is None:
+        return spec, []
+    if (patients := len(np.unique(samples.group[train]))) < tuning.folds:
+        raise DataError(
+            f"tuning takes {tuning.folds} folds, but {spec.target!r} is known of {patients} training patients; set"
+            " fewer folds, or train on more patients"
+        )
+    divided = GroupKFold(tuning.folds, shuffle=True, random_state=tuning.seed)
+    folds = [(train[rows], train[asked]) for rows, asked in divided.split(train, groups=samples.group[train])]
+
+    def values(parameters: dict[str, Any]) -> list[float]:
+        candidate = spec.with_parameters(parameters)
+        found = []
+        for rows, others in folds:
+            fitted = fit_regressor(samples.features[rows], target[rows], candidate, seed=tuning.seed, threads=threads)
+            asked = others[samples.view[others] == 0]
+            found.append(ERRORS[tuning.metric](target[asked], fitted.predict(samples.features[asked])))
+        return found
+
+    candidates = tried(tuning, values)
+    best = min(candidates, key=lambda candidate: candidate.mean)
+    return spec.with_parameters(best.parameters), candidates
 
 
 def fit_regressor(
