@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from heteroscope.config.base import Closed, Positive, Seed, distinct
 from heteroscope.config.experiment import Metric, Reduction
 
-Value = str | int | float | None
+Value = str | int | float | list[Positive] | None
 PositiveNumber = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -77,6 +77,25 @@ class SupportVectors(Closed):
     degree: Positive = Field(3, description="of the kernel poly")
 
 
+class MultilayerPerceptron(Closed):
+    """scikit-learn's MLPClassifier, trained by Adam on the cross-entropy.
+
+    Its early stopping is left out: it would hold out rows, not patients. `max_iter` and `alpha` can be tuned instead.
+    """
+
+    method: Literal["mlp"] = Field(description="dense layers (multilayer perceptron)")
+    hidden_layer_sizes: Annotated[list[Positive], Field(min_length=1)] = Field(
+        default=[100], description="units of each hidden layer"
+    )
+    activation: Literal["relu", "tanh", "logistic"] = Field("relu", description="of the hidden units")
+    alpha: NotNegative = Field(0.0001, description="L2 penalty of the weights")
+    learning_rate_init: PositiveNumber = Field(0.001, description="learning rate of Adam")
+    batch_size: Literal["auto"] | Positive = Field("auto", description="rows a step; auto: 200, or all if fewer")
+    max_iter: Positive = Field(
+        200, description="most epochs; it ends before where the training loss falls by less than 0.0001 for 10 epochs"
+    )
+
+
 class NearestNeighbours(Closed):
     """scikit-learn's KNeighborsClassifier."""
 
@@ -87,7 +106,8 @@ class NearestNeighbours(Closed):
 
 
 Classifier = Annotated[
-    RandomForest | AdaBoost | XGBoost | Logistic | SupportVectors | NearestNeighbours, Field(discriminator="method")
+    RandomForest | AdaBoost | XGBoost | Logistic | SupportVectors | MultilayerPerceptron | NearestNeighbours,
+    Field(discriminator="method"),
 ]
 
 
@@ -193,4 +213,4 @@ def draws(estimator: Closed) -> bool:
     """Whether an estimator is another one with another seed."""
     if isinstance(estimator, XGBoost):
         return min(estimator.subsample, estimator.colsample_bytree) < 1
-    return isinstance(estimator, Forest | AdaBoost)
+    return isinstance(estimator, Forest | AdaBoost | MultilayerPerceptron)
