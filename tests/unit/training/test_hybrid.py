@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.neural_network import MLPClassifier
 
 from heteroscope.config import Hybrid
 from heteroscope.embedding.samples import Samples
@@ -17,8 +18,13 @@ from heteroscope.errors import DataError
 from heteroscope.training import hybrid
 from heteroscope.training.hybrid import TrainingRows, fit, train_hybrid, tune
 
-METHODS = ["random-forest", "adaboost", "xgboost", "logistic", "svm", "knn"]
-SMALL = {"random-forest": {"n_estimators": 20}, "adaboost": {"n_estimators": 10}, "xgboost": {"n_estimators": 10}}
+METHODS = ["random-forest", "adaboost", "xgboost", "logistic", "svm", "mlp", "knn"]
+SMALL = {
+    "random-forest": {"n_estimators": 20},
+    "adaboost": {"n_estimators": 10},
+    "xgboost": {"n_estimators": 10},
+    "mlp": {"hidden_layer_sizes": [8], "learning_rate_init": 0.02, "max_iter": 60},
+}
 
 
 def spec(method: str, **keys: Any) -> Hybrid:
@@ -74,7 +80,7 @@ def test_seeds_differ_where_something_is_drawn(keys: dict[str, str]) -> None:
 
 
 def test_what_is_not_random_is_trained_once() -> None:
-    for method, number in (("logistic", 1), ("svm", 1), ("knn", 1), ("xgboost", 1), ("random-forest", 2)):
+    for method, number in (("logistic", 1), ("svm", 1), ("knn", 1), ("xgboost", 1), ("mlp", 2), ("random-forest", 2)):
         assert len(train_hybrid(make_samples(), spec(method), threads=1).probability) == number
     sampled = spec("xgboost", classifier={"method": "xgboost", "n_estimators": 5, "subsample": 0.5})
     assert sampled.is_random
@@ -91,8 +97,39 @@ def test_logistic_regression_is_scikit_learns_on_standardised_training_rows(imba
     np.testing.assert_allclose(found, reference.predict_proba((test - mean) / spread), atol=1e-3)
 
 
+@pytest.mark.parametrize("imbalance", ["none", "class-weights"])
+def test_dense_layers_are_scikit_learns_on_standardised_training_rows(imbalance: str) -> None:
+    """Weights of classes are weights of rows."""
+    samples = make_samples(minority=0.2)
+    rows, test = training_rows(samples), samples.features[samples.rows("test")]
+    mean, spread = rows.features.mean(axis=0), rows.features.std(axis=0)
+    share = np.bincount(rows.label)[rows.label] / len(rows.label)
+    weight = 0.5 / share if imbalance == "class-weights" else None
+    layers = {"hidden_layer_sizes": [6, 4], "alpha": 0.01, "learning_rate_init": 0.01, "max_iter": 30}
+    found = train_hybrid(samples, spec("mlp", classifier={"method": "mlp"} | layers, imbalance=imbalance), threads=1)
+    for seed, probability in enumerate(found.probability):
+        reference = MLPClassifier(**layers, random_state=seed)
+        reference.fit((rows.features - mean) / spread, rows.label, sample_weight=weight)
+        np.testing.assert_allclose(probability, reference.predict_proba((test - mean) / spread), atol=1e-3)
+
+
+def test_hidden_layers_are_tuned_and_find_what_no_line_does() -> None:
+    """Classes in alternate quarters of the plane: one hidden unit cannot, several can, and so are chosen."""
+    generator = np.random.default_rng(5)
+    features = generator.normal(size=(240, 2)).astype(np.float32)
+    label = (features.prod(axis=1) > 0).astype(int)
+    rows = TrainingRows(features, label, np.arange(240).astype(str), np.zeros(240, dtype=int))
+    tuning = {"grid": {"hidden_layer_sizes": [[1], [16, 8]]}, "folds": 3}
+    entry = {"method": "mlp", "learning_rate_init": 0.02, "batch_size": 32}
+    chosen, candidates = tune(rows, spec("mlp", classifier=entry, tuning=tuning), threads=1)
+    assert chosen.classifier.model_dump()["hidden_layer_sizes"] == [16, 8]
+    assert candidates[1].mean > 0.9 > 0.75 > candidates[0].mean
+    with pytest.raises(ValidationError, match=r"hidden_layer_sizes: \[\]: List should have at least 1 item"):
+        spec("mlp", tuning={"grid": {"hidden_layer_sizes": [[]]}})
+
+
 @pytest.mark.parametrize("imbalance", ["smote", "oversample", "class-weights", "undersample"])
-@pytest.mark.parametrize("method", ["random-forest", "xgboost", "adaboost", "svm", "logistic"])
+@pytest.mark.parametrize("method", ["random-forest", "xgboost", "adaboost", "svm", "mlp", "logistic"])
 def test_balancing_finds_more_of_the_rare_class(method: str, imbalance: str) -> None:
     samples = make_samples(minority=0.15, patients=200)
     samples = replace(samples, features=np.hstack([samples.features[:, :1] / 3, samples.features[:, 1:]]))
