@@ -43,6 +43,8 @@ def planted(analysis: Analysis) -> tuple[Analysis, pd.DataFrame]:
             "attr_patient": [*test["group"], "p-training"],
             "attr_note": [*(f"note {number}" for number in range(len(patient))), "last"],
             "attr_rare": [*np.where(label == 1, "ill", "well"), "well"],
+            # of the ward's 20 patients 6 are ill, with 12 images
+            "attr_ward": [*np.where(patient < np.where(label == 1, 12, 28), "ward", "elsewhere"), "ward"],
         }
     ).sample(frac=1, random_state=1)  # the table has an order of its own
     images.loc[images["attr_age"] == 33, "attr_age"] = np.nan
@@ -102,6 +104,13 @@ def test_too_few_patients_have_no_number(table: pd.DataFrame) -> None:
     assert sites.drop(index="island")[scores].notna().all(axis=None)
 
 
+def test_patients_of_a_class_count_and_not_their_images(table: pd.DataFrame) -> None:
+    ward = of(table, "ward").loc["ward"]
+    assert (ward["patients"], ward["test_normal"], ward["test_disease"]) == (20, 28, 12)
+    assert np.isfinite(ward[["accuracy", "sensitivity_normal"]].to_numpy(dtype=float)).all()
+    assert np.isnan(ward[["f1", "sensitivity_disease"]].to_numpy(dtype=float)).all()
+
+
 def test_a_level_of_one_class_has_accuracy_and_that_classs_sensitivity(table: pd.DataFrame) -> None:
     ill = of(table, "rare").loc["ill"]
     assert not ill["few"]
@@ -112,7 +121,7 @@ def test_a_level_of_one_class_has_accuracy_and_that_classs_sensitivity(table: pd
 
 def test_which_attributes_and_levels_are_looked_at(table: pd.DataFrame) -> None:
     """Not: what restates the patient, words of many values, what is the same for all, levels without test images."""
-    assert list(dict.fromkeys(table["attribute"])) == ["all", "width", "site", "age", "rare"]
+    assert list(dict.fromkeys(table["attribute"])) == ["all", "width", "site", "age", "rare", "ward"]
     assert of(table, "width").index.tolist() == ["640", "800"]
     assert of(table, "site").index.tolist() == ["east", "island", "north", "west"]
     age = of(table, "age")

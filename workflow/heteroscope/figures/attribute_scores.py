@@ -78,6 +78,8 @@ def _draw(axis: Axes, levels: pd.DataFrame, whole: pd.Series, place: np.ndarray,
         axis.plot(value, place + offset, "o", color=color, markersize=5, markeredgecolor="white",
                   label=column.removeprefix("sensitivity_"), gid=column)  # fmt: skip
     missing = levels[list(colors)].isna().all(axis=1).to_numpy()
+    if missing.all():
+        axis.set_xlim(0, 1)
     for y, few in zip(place[missing], levels["few"].to_numpy()[missing], strict=True):
         text = f"fewer than {FEWEST_PATIENTS} patients" + ("" if few else " of a class")
         axis.text(0.5, y, text, transform=axis.get_yaxis_transform(), ha="center", va="center", fontsize=7,
