@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from heteroscope.config import CbisDdsmDataset, InBreastDataset, MammogramMassesDataset, MiasDataset, UnionDataset
 from heteroscope.data.listing import ListedFile, read_listing, update_listing
@@ -14,6 +15,8 @@ from heteroscope.data.quality import curate
 from heteroscope.data.sources import read_source, read_union
 from heteroscope.errors import DataError
 from heteroscope.store import read_table, write_table
+from tests.unit.data.dicoms import save
+from tests.unit.data.test_data_outlines import osirix, round_outline
 
 TWO = {"benign": ["benign"], "malignant": ["malignant"]}
 
@@ -105,6 +108,38 @@ def test_inbreast_joins_its_table_with_files_by_number(tmp_path: Path) -> None:
     (tmp_path / "INbreast.csv").write_text(INBREAST_TABLE.replace("Bi-Rads", "BiRads"))
     with pytest.raises(DataError, match=r"INbreast\.csv: no column 'Bi-Rads'; the columns there: Patient ID, Patient"):
         read_source(inbreast(), tmp_path, listed(*files))
+
+
+def test_inbreast_outlines_become_lesions_and_are_watched(tmp_path: Path) -> None:
+    root = tmp_path / "INbreast"
+    (root / "AllXML").mkdir(parents=True)
+    (root / "INbreast.csv").write_text(INBREAST_TABLE)
+    for seed, number in enumerate(("22678622", "22678646", "22678670")):
+        pixels = np.random.default_rng(seed).integers(0, 4096, (60, 50)).astype(np.uint16)
+        save(root / f"AllDICOMs/{number}_ffffffffffffffff_MG_L_CC_ANON.dcm", pixels)
+    outlines = [
+        ("Mass", round_outline(20, 30, 8)),
+        ("Calcification", round_outline(9, 9, 1)),
+        ("Mass", round_outline(40, 12, 5)),
+    ]
+    xml = osirix(root / "AllXML/22678646.xml", outlines)
+    osirix(root / "AllXML/22678622.xml", outlines[1:2])
+    images, _ = curated(root, inbreast(outlines=["Mass"]))
+    assert images["attr_lesions"].tolist() == [0, 2, 0]
+    for name, expected in (("lesion_x", [20, 40]), ("lesion_y", [30, 12]), ("lesion_radius", [8, 5])):
+        assert images[name].tolist()[::2] == [[], []]
+        assert images[name][1] == pytest.approx(expected, rel=1e-3)
+    assert "lesion_x" not in curated(root, inbreast())[0]
+    # the DAG watches the listing, which holds the XML files where they are read
+    listing, tables = tmp_path / "listing.tsv", inbreast(outlines=["Mass"]).tables
+    assert update_listing(root, listing, tables)
+    assert [Path(file.path).suffix for file in read_listing(listing)].count(".xml") == 2
+    assert not update_listing(root, listing, tables)
+    osirix(xml, outlines[:1])
+    assert update_listing(root, listing, tables)
+    xml.write_text("no plist")
+    with pytest.raises(DataError, match=r"22678646\.xml: cannot be read as outlines"):
+        curated(root, inbreast(outlines=["Mass"]))
 
 
 # ------------------------------------------------------------------------------------------- MIAS
@@ -269,3 +304,30 @@ def test_cbis_ddsm_may_be_cropped_abnormalities_and_never_their_masks(cbis_root:
     assert [sizes.get(path) for path in rows["path"]] == [20, 30, None, None, None]
     only = read_source(cbis(table=["mass_case_description_test_set.csv"]), *cbis_root)
     assert only["group"].tolist() == ["P_00016"]
+
+
+def test_cbis_ddsm_masks_tell_where_lesions_are(tmp_path: Path) -> None:
+    """A mask is as large as its mammogram and the larger file of its folder; one of another size tells nothing."""
+    root = tmp_path / "cbis"
+    lines = [case("P_00001", 1, "MALIGNANT"), case("P_00001", 2, "MALIGNANT"), case("P_00001", 3, "MALIGNANT")]
+    lines += [case("P_00004", 1, "BENIGN")]
+    y, x = np.mgrid[:120, :90] + 0.5
+    generator = np.random.default_rng(0)
+    for patient in ("P_00001", "P_00004"):
+        save(
+            root / f"Mass-Training_{patient}_LEFT_CC/a/1-1.dcm",
+            generator.integers(0, 4096, (120, 90)).astype(np.uint16),
+        )
+    for number, (height, width) in {1: (120, 90), 2: (120, 90), 3: (60, 45)}.items():
+        lesion = np.hypot(x - 20 * number, y - 30 * number) < 10
+        folder = root / f"Mass-Training_P_00001_LEFT_CC_{number}/b"
+        save(folder / "1-1.dcm", np.where(lesion, 255, 0).astype(np.uint8)[:height, :width], bits=8)
+        save(folder / "1-2.dcm", np.full((20, 20), 9, dtype=np.uint8), bits=8)
+    (root / "cases.csv").write_text("\n".join([CBIS_HEADER, *lines]) + "\n")
+    images, _ = curated(root, cbis(table=["cases.csv"], places=True))
+    assert images["attr_lesions"].tolist() == [2, 0]
+    found = np.array([images[name][0] for name in ("lesion_x", "lesion_y", "lesion_radius")]).T
+    assert found == pytest.approx(np.array([[20, 30, 10], [40, 60, 10]]), abs=0.6)
+    assert "lesion_x" not in curated(root, cbis(table=["cases.csv"]))[0]
+    with pytest.raises(ValidationError, match="places: they are those of whole mammograms; set `images: full`"):
+        cbis(images="cropped", places=True)

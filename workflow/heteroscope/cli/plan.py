@@ -13,7 +13,7 @@ from statistics import mean
 
 from heteroscope.cli.widths import POOLED_WIDTHS
 from heteroscope.config import PhantomDataset
-from heteroscope.data.listing import scan
+from heteroscope.data.listing import is_image, scan
 from heteroscope.errors import ConfigError
 from heteroscope.layout import Layout
 from heteroscope.provenance import ROOT
@@ -112,7 +112,7 @@ def image_count(layout: Layout, dataset: str) -> int:
     if isinstance(spec, PhantomDataset):
         return 2 * spec.patients
     root, tables = layout.scanned()[dataset]
-    return len(scan(root, tables)) - len(tables)
+    return sum(map(is_image, scan(root, tables)))
 
 
 def _width(layout: Layout, backbone: str) -> int | None:

@@ -27,7 +27,7 @@ class Pixels(Closed):
     area: Literal["whole", "breast", "lesion"] = Field(
         "whole",
         description="what is shown. breast: the largest bright region of a mammogram; lesion: what the circles enclose"
-        " that the source gives (`mias`), which every image must have: `filter: {lesions: {min: 1}}`",
+        " that the source gives (as `mias` does), which every image must have: `filter: {lesions: {min: 1}}`",
     )
     margin: Annotated[float, Field(ge=0, le=2)] = Field(
         0.0, description="share of the area's width and height that is added on every side"

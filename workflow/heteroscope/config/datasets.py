@@ -196,6 +196,16 @@ class InBreastDataset(DatasetBase):
     adapter: Literal["inbreast"] = Field(description="INbreast")
     root: str = Field(description="the folder, below `data_root`")
     table: str = Field("INbreast.csv", description="its table, below the root")
+    outlines: Annotated[list[str], AfterValidator(distinct)] = Field(
+        default=[],
+        description="names of the outlines in its XML files that are lesions, such as `Mass`; without any, places of"
+        " lesions are not read",
+    )
+
+    @property
+    def tables(self) -> list[str]:
+        """The table, and the XML files where outlines are read."""
+        return [self.table, *(["*.xml"] if self.outlines else [])]
 
 
 class MiasDataset(DatasetBase):
@@ -218,6 +228,15 @@ class CbisDdsmDataset(DatasetBase):
     images: Literal["full", "cropped"] = Field(
         "full", description="full: whole mammograms, one image a view; cropped: one image an abnormality"
     )
+    places: bool = Field(
+        False, description="read the places of lesions on whole mammograms from their masks, which takes minutes"
+    )
+
+    @model_validator(mode="after")
+    def _places_are_of_whole_mammograms(self) -> Self:
+        if self.places and self.images == "cropped":
+            raise ValueError("places: they are those of whole mammograms; set `images: full`, or leave `places` out")
+        return self
 
 
 class PhantomDataset(DatasetBase):

@@ -41,6 +41,8 @@ CACHE_NAME = ".listing-cache.tsv"
 HASHING_THREADS = 8
 HASHED_AT_ONCE = 10_000  # files whose hashing is waited for together: a thread pool remembers each of them
 
+EVERY = "*"  # before an ending: all files of that ending belong to the dataset
+
 REMEDY = "set the dataset's `root` (it is relative to `data_root`) to the folder that holds its files"
 
 State = tuple[int, int]
@@ -62,7 +64,7 @@ def update_listing(root: Path, listing: Path, extra: Sequence[str] = ()) -> bool
     Args:
         root: the dataset's folder. Hidden files and folders are skipped; links are followed.
         listing: the TSV to write, with columns path (posix, below `root`), size and sha256, sorted by path.
-        extra: paths below `root` of tables that belong to the dataset.
+        extra: paths below `root` of tables that belong to the dataset; `*.xml` are all files of that ending.
 
     Returns:
         Whether the listing was written.
@@ -139,7 +141,7 @@ def scan(root: Path, extra: Sequence[str] = (), *, remedy: str = REMEDY) -> dict
 
     Args:
         root: a dataset's folder.
-        extra: paths below `root` of tables that belong to the dataset.
+        extra: paths below `root` of tables that belong to the dataset; `*.xml` are all files of that ending.
         remedy: what a user can do where `root` is not the folder of images that was meant.
 
     Raises:
@@ -147,18 +149,27 @@ def scan(root: Path, extra: Sequence[str] = (), *, remedy: str = REMEDY) -> dict
     """
     if not root.is_dir():
         raise DataError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; {remedy}")
-    files = dict(_images_below(root, "", frozenset()))
-    if not files:
+    tables = [name for name in extra if not name.startswith(EVERY)]
+    endings = IMAGE_ENDINGS + tuple(name.removeprefix(EVERY).lower() for name in extra if name.startswith(EVERY))
+    files = dict(_files_below(root, "", frozenset(), endings))
+    if not any(map(is_image, files)):
         raise DataError(f"{root}: no image below it (endings: {' '.join(IMAGE_ENDINGS)}); {remedy}")
-    for table in extra:
+    for table in tables:
         if not (root / table).is_file():
             raise DataError(f"{root / table}: no such table; put it there or name another one in the dataset's `table`")
         files[table] = _state((root / table).stat())
     return files
 
 
-def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, State]]:
-    """Images of a folder and its sub-folders; a link back to a folder above is not followed."""
+def is_image(path: str) -> bool:
+    """Whether a path below a dataset's root ends as those of images do."""
+    return path.lower().endswith(IMAGE_ENDINGS)
+
+
+def _files_below(
+    folder: Path, prefix: str, above: frozenset[tuple[int, int]], endings: tuple[str, ...]
+) -> Iterator[tuple[str, State]]:
+    """Files of these endings in a folder and its sub-folders; a link back to a folder above is not followed."""
     state = folder.stat()
     here = (state.st_dev, state.st_ino)
     if here in above:
@@ -175,8 +186,8 @@ def _images_below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) 
         if entry.is_symlink() and _leads_in_a_circle(entry):
             log.warning("%s: a link to itself is not followed", entry.path)
         elif entry.is_dir():
-            yield from _images_below(Path(entry.path), f"{name}/", above | {here})
-        elif entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
+            yield from _files_below(Path(entry.path), f"{name}/", above | {here}, endings)
+        elif entry.name.lower().endswith(endings) and entry.is_file():
             try:
                 name.encode()
             except UnicodeEncodeError:

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
 from heteroscope.config import CbisDdsmDataset, InBreastDataset, MammogramMassesDataset, MiasDataset
-from heteroscope.data.listing import ListedFile
+from heteroscope.data.listing import ListedFile, is_image
+from heteroscope.data.outlines import image_size, masked, outlined
 from heteroscope.data.tables import LESIONS, Columns, Locator, read_csv, read_lines, source_rows
 from heteroscope.errors import DataError
 
@@ -87,13 +87,19 @@ def read_inbreast(spec: InBreastDataset, root: Path, listing: Sequence[ListedFil
     """INbreast: a row a line of its table; the label is the BI-RADS category as it stands there.
 
     A file's name begins with the number that the table gives, then the patient's: the published table
-    has `removed` in place of patients.
+    has `removed` in place of patients. An image's outlines stand in the XML file of its number.
+
+    Raises:
+        DataError: an XML file cannot be read.
     """
     column = Columns(read_csv(root / spec.table), root / spec.table)
     # spreadsheets write whole numbers as 22678622.0
     number, category = (column(name).str.removesuffix(".0") for name in ("File Name", "Bi-Rads"))
-    locate = Locator(listing, key=lambda name: name.split(".")[0].split("_")[0])
-    paths = [locate(value) for value in number]
+    images, outlines = (
+        Locator([file for file in listing if is_image(file.path) == wanted], key=_inbreast_number)
+        for wanted in (True, False)
+    )
+    paths = [images(value) for value in number]
     frame = pd.DataFrame(
         {
             "path": paths,
@@ -108,7 +114,17 @@ def read_inbreast(spec: InBreastDataset, root: Path, listing: Sequence[ListedFil
     for name in INBREAST_FINDINGS:
         if name in column.table:
             frame[f"attr_{name.lower()}"] = column(name).map(lambda mark: "yes" if mark else "no")
+    if spec.outlines:
+        files = [outlines(value) for value in number]
+        circles = [outlined(root / file, spec.outlines) if file.endswith(".xml") else [] for file in files]
+        for place, name in enumerate(LESIONS):
+            frame[name] = [[circle[place] for circle in some] for some in circles]
     return source_rows(frame, separator=None)
+
+
+def _inbreast_number(name: str) -> str:
+    """The number of an image that a file's name begins with."""
+    return name.split(".")[0].split("_")[0]
 
 
 def _inbreast_patient(told: str, path: str) -> str:
@@ -135,7 +151,8 @@ def read_mias(spec: MiasDataset, root: Path, listing: Sequence[ListedFile]) -> p
     locate = Locator(listing, key=lambda name: name.split(".")[0].lower())
     lines["path"] = lines["image"].map(locate)
     rows = _one_row_an_image(lines, joined=["label", "attr_abnormality"], listed=LESIONS)
-    heights = [_height(root / path) for path in rows["path"]]
+    # of an image that cannot be read, as decoding will find out, no place is known
+    heights = [(image_size(root / path) or (0, 0))[1] for path in rows["path"]]
     for name in LESIONS:
         rows[name] = [values if height else [] for values, height in zip(rows[name], heights, strict=True)]
     rows["lesion_y"] = [[height - y for y in values] for values, height in zip(rows["lesion_y"], heights, strict=True)]
@@ -181,15 +198,6 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-def _height(path: Path) -> int:
-    """Height of an image in pixels; 0 where it cannot be read, which decoding will find out."""
-    try:
-        with Image.open(path) as image:
-            return image.height
-    except (OSError, ValueError):
-        return 0
-
-
 # -------------------------------------------------------------------------------------- CBIS-DDSM
 
 
@@ -199,21 +207,21 @@ def read_cbis_ddsm(spec: CbisDdsmDataset, root: Path, listing: Sequence[ListedFi
     A file is found by the first folder of the path that the table gives, such as
     `Mass-Training_P_00001_LEFT_CC`, since programs that fetch the collection name the rest differently.
     A folder of an abnormality holds its crop and its mask, which some lines confuse: the crop is the
-    smaller file.
+    smaller file. Places of lesions are those of the masks that are as large as their mammogram.
     """
     below = _by_folder(listing)
-    lines = pd.concat([_cbis_lines(spec, root / table, below) for table in spec.table], ignore_index=True)
+    lines = pd.concat([_cbis_lines(spec, root, table, below) for table in spec.table], ignore_index=True)
     if spec.images == "full":
-        lines = _one_row_an_image(lines, joined=["label", "attr_abnormality"], listed=())
+        lines = _one_row_an_image(lines, joined=["label", "attr_abnormality"], listed=LESIONS if spec.places else ())
     return source_rows(lines, separator=BOTH)
 
 
-def _cbis_lines(spec: CbisDdsmDataset, table: Path, below: dict[str, list[ListedFile]]) -> pd.DataFrame:
-    column = Columns(read_csv(table), table)
+def _cbis_lines(spec: CbisDdsmDataset, root: Path, table: str, below: dict[str, list[ListedFile]]) -> pd.DataFrame:
+    column = Columns(read_csv(root / table), root / table)
     named = column("image file path" if spec.images == "full" else "cropped image file path")
     folders = [PurePosixPath(path).parts[0] if path else "" for path in named]
     found = [min(below.get(folder, []), key=lambda file: (file.size, file.path), default=None) for folder in folders]
-    return pd.DataFrame(
+    lines = pd.DataFrame(
         {
             "path": [file.path if file else name for file, name in zip(found, named, strict=True)],
             "label": column("pathology"),
@@ -225,6 +233,19 @@ def _cbis_lines(spec: CbisDdsmDataset, table: Path, below: dict[str, list[Listed
             "attr_abnormality": column("abnormality type"),
         }
     )
+    if spec.places:
+        masks = [_mask(path, below) for path in column("ROI mask file path")]
+        pairs = zip(masks, lines["path"], strict=True)
+        circles = [masked(root / mask, root / path) if mask else None for mask, path in pairs]
+        for place, name in enumerate(LESIONS):
+            lines[name] = [None if circle is None else circle[place] for circle in circles]
+    return lines
+
+
+def _mask(named: str, below: dict[str, list[ListedFile]]) -> str:
+    """The larger file in the folder of an abnormality; empty where there is none."""
+    files = below.get(PurePosixPath(named).parts[0], []) if named else []
+    return max(files, key=lambda file: (file.size, file.path)).path if files else ""
 
 
 def _by_folder(listing: Sequence[ListedFile]) -> dict[str, list[ListedFile]]:
