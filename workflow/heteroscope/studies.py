@@ -121,7 +121,8 @@ def page(
     parts += ["## What they find", *(paragraph_of(finished) for finished in studies)]
     parts += [f"## {hidden[0]}: what goes with the clusters", attribute_words(*hidden)]
     parts += ["## One factor at a time", f"{FACTORS_CAPTION} {_marked(factors)}", *factor_tables(factors)]
-    parts += ["## What they cost", total_time(seconds), markdown(cost_table([*studies, *factors]))]
+    ran = [finished for finished in (*studies, *factors) if finished.verdict]
+    parts += ["## What they cost", total_time(seconds), markdown(cost_table(ran))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -200,15 +201,14 @@ def with_interval(mean: float | None, low: float | None, high: float | None) -> 
 
 
 def cost_table(studies: Sequence[Finished]) -> pd.DataFrame:
-    """A row a study that has run: its jobs, and their minutes one after another and of CPU time."""
+    """A row a study: its jobs, and their minutes one after another and of CPU time."""
     times = job_times()
     named = {name for finished in studies for name in finished.ids}
     rows = []
     for finished in studies:
-        if finished.verdict:
-            jobs = jobs_of(times, finished.subjects, foreign=named - finished.ids)
-            minutes = {"wall (min)": jobs["wall"].sum() / 60, "CPU (min)": jobs["cpu"].sum() / 60}
-            rows.append({"study": finished.id, "jobs": len(jobs)} | minutes)
+        jobs = jobs_of(times, finished.subjects, foreign=named - finished.ids)
+        minutes = {"wall (min)": jobs["wall"].sum() / 60, "CPU (min)": jobs["cpu"].sum() / 60}
+        rows.append({"study": finished.id, "jobs": len(jobs)} | minutes)
     return pd.DataFrame(rows, columns=["study", "jobs", "wall (min)", "CPU (min)"])
 
 

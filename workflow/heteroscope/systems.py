@@ -16,6 +16,7 @@ from PIL import Image
 
 from heteroscope.atomic import atomic_path
 from heteroscope.config import FUSION
+from heteroscope.errors import StoreError
 from heteroscope.layout import END_TO_END
 from heteroscope.report.branches import TITLES, caption_text
 from heteroscope.report.tables import number
@@ -114,11 +115,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = arguments.add_argument
     add("--config", type=Path, required=True, help="configuration file of the studies")
     add("--seconds", type=int, help="what the run took, by the clock")
+    add("--commit", default=None, help="the commit that the results were made at (default: the one checked out)")
     add("--made-by", default="make systems", help="the command that makes the page, for its second line")
     add("--page", type=Path, required=True, help="output: the Markdown page; its figures stand in images/ beside it")
     args = arguments.parse_args(argv)
     pictures = Pictures(Path("images", args.page.stem))
-    made_by = f"`{args.made_by}` at commit {commit()}, from `{args.config}`"
+    made_by = f"`{args.made_by}` at commit {args.commit or commit()}, from `{args.config}`"
     text = page(finished_studies(args.config), pictures, made_by=made_by, seconds=args.seconds)
     pictures.write(args.page.parent)
     with atomic_path(args.page) as temporary:
@@ -126,20 +128,26 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def page(studies: Sequence[Finished], pictures: Pictures, *, made_by: str, seconds: int | None) -> str:
-    """The page in Markdown; what has not run is named as such."""
-    ran = [finished for finished in studies if finished.verdict]
-    blind = ran and all("random" in weights for finished in ran for weights in weights_of(finished).values())
+    """The page in Markdown; what has not run is named as such.
+
+    Raises:
+        StoreError: nothing has run.
+    """
+    ran = [finished for finished in studies if has_run(finished)]
+    if not ran:
+        raise StoreError("results: no study of this configuration has run here; run `snakemake` with it first")
+    blind = all("random" in weights for finished in ran for weights in weights_of(finished).values())
     parts = ["# The four systems on real images", f"Made by {made_by}. {BLIND if blind else ''}".strip(), ABOUT]
     parts += ["## What ran", shown(map(size_row, ran))]
     parts += [block for finished in studies for block in study_blocks(finished, pictures)]
-    parts += ["## What it cost", total_time(seconds), markdown(cost_table(studies))]
+    parts += ["## What it cost", total_time(seconds), markdown(cost_table(ran))]
     return "\n\n".join(parts) + "\n"
 
 
 def study_blocks(finished: Finished, pictures: Pictures) -> list[str]:
     """All that a study ran beside its clusters, in Markdown."""
     heading = f"## {finished.id}: {finished.study.title}"
-    if not finished.verdict:
+    if not has_run(finished):
         return [heading, not_run(finished)]
     blocks = [heading, "\n".join(f"- `{name}`: {weights}" for name, weights in weights_of(finished).items())]
     for section in finished.layout.branches(finished.id):
@@ -150,12 +158,17 @@ def study_blocks(finished: Finished, pictures: Pictures) -> list[str]:
     return blocks
 
 
+def has_run(finished: Finished) -> bool:
+    """Whether all that a study runs beside its clusters is there."""
+    return all(Path(path).is_file() for path in finished.layout.branch_files(finished.id))
+
+
 def size_row(finished: Finished) -> dict[str, Any]:
     """How many images and patients a study has in each part, and how large its images are."""
-    counts, layout = finished.verdict["counts"], finished.layout
+    layout, split = finished.layout, read_table(Path(finished.layout.split_of_study(finished.id)))
     sizes = {layout.pixels_spec(part).size for name in finished.study.backbones for part in layout.parts(name)}
-    row = {"study": finished.id, "images": sum(counts["images"].values()), "patients": sum(counts["patients"].values())}
-    row |= {title: counts["images"].get(part, 0) for part, title in PARTS.items()}
+    row = {"study": finished.id, "images": len(split), "patients": split["group"].nunique()}
+    row |= {title: int((split["part"] == part).sum()) for part, title in PARTS.items()}
     return row | {"pixels": ", ".join(f"{size}×{size}" for size in sorted(sizes))}
 
 
