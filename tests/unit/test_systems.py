@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def write_parts() -> None:
         search = {"query": "all", "k": 5, "queries": 20, "precision": 0.6, "low": 0.5, "high": 0.7, "chance": 0.55}
         write(f"{folder}/retrieval.csv", [search, search | {"query": "yes", "precision": 0.1}])
         explained = f"explain/eyes/{name}/holdout/none/linear/cam"
-        told = {"layers": ["layer4"], "without_a_peak": 1, "probability_difference": {"largest": 2e-7}}
+        told = {"layers": {name: "layer4"}, "without_a_peak": 1, "probability_difference": {"largest": 2e-7}}
         store.write_json(told, Path("results", explained, "summary.json"))
         write(f"{explained}/cams.csv", [{"example": n < 3, "right": n != 1} for n in range(5)])
         strongest = {"backbone": name, "number": 40, "q": 0.004, "measure": "Cohen's d", "effect": 1.5}
@@ -231,6 +232,7 @@ def test_features_search_and_explanations() -> None:
     # of all queries, not of those of one class
     assert page.count("0.600 (0.500 to 0.700)") == page.count(" (0.500 to 0.700)") == 2
     row = table_after(page, "Decisions one by one", "net, cam, holdout")
+    assert row["layers"] == "layer4"
     assert (row["on the sheet"], row["called right"], row["maps without a place"]) == ("3", "2", "1")
     assert systems.NO_LESIONS in page
     write("compare/both/explanations.csv", [{"backbone": "net", "n": 8, "share": 0.25, "weights": "w"}])
@@ -257,6 +259,15 @@ def test_figures_are_kept_with_what_is_to_be_seen_and_sheets_of_images_are_not()
         assert f"/{sheet}`" in page
     with Image.open("docs/images/real/both-roc.png") as image:
         assert (image.mode, image.size) == ("P", (50, 40))
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_caption_of_tables_is_told_once() -> None:
+    shutil.copytree("results/compare/both", "results/compare/later")
+    page = written()
+    assert page.count("### Backbones side by side") == 2
+    assert page.count(caption_text("model-tests")) == 1
+    assert page.count(caption_text("roc")) == 2, "every figure has its own"
 
 
 def test_every_branch_of_a_report_is_written() -> None:

@@ -48,26 +48,34 @@ COLORS = 256  # of a kept figure, which is then a third as large
 
 
 @dataclass
-class Pictures:
-    """The figures that a page shows.
+class Shown:
+    """What a page shows.
 
     Attributes:
-        folder: where they are kept, relative to the page.
-        kept: file name → figure of the results.
+        folder: where its figures are kept, relative to the page.
+        figures: file name → figure of the results.
+        captions: of tables; the next table of the same kind needs none.
     """
 
     folder: Path
-    kept: dict[str, Path] = field(default_factory=dict)
+    figures: dict[str, Path] = field(default_factory=dict)
+    captions: set[str] = field(default_factory=set)
 
-    def show(self, study: str, path: Path, title: str, caption: str) -> str:
+    def figure(self, study: str, path: Path, title: str, caption: str) -> str:
         """Keep a figure, and show it in Markdown with what is to be seen."""
         name = f"{study}-{path.stem}.png"
-        self.kept[name] = path
+        self.figures[name] = path
         return f"![{title}]({self.folder / name})\n\n*{title}. {caption}*"
+
+    def caption(self, name: str) -> list[str]:
+        """The caption of a table, the first time."""
+        text = [] if name in self.captions else [caption_text(name)]
+        self.captions.add(name)
+        return text
 
     def write(self, beside: Path) -> None:
         """Write the figures that a page in the folder `beside` shows."""
-        for name, path in self.kept.items():
+        for name, path in self.figures.items():
             with Image.open(path) as image, atomic_path(beside / self.folder / name) as temporary:
                 image.convert("RGB").quantize(COLORS).save(temporary, format="png", optimize=True)
 
@@ -81,14 +89,14 @@ class Branch:
         name: of the branch in `Layout.branches`.
         folders: name of each part → where its files stand.
         captions: file → caption that the report shows with it.
-        pictures: of the page.
+        page: what it has shown so far.
     """
 
     finished: Finished
     name: str
     folders: dict[str, Path]
     captions: dict[str, str]
-    pictures: Pictures
+    page: Shown
 
     def table(self, file: str) -> pd.DataFrame:
         """A table of the first part, which is the only one where parts are compared."""
@@ -99,7 +107,7 @@ class Branch:
         part, folder = next(iter(self.folders.items()))
         title = f"{TITLES[self.name]} ({part})" if part else TITLES[self.name]
         return [
-            self.pictures.show(self.finished.id, folder / file, title, caption_text(self.captions[file]))
+            self.page.figure(self.finished.id, folder / file, title, caption_text(self.captions[file]))
             for file in files
         ]
 
@@ -119,15 +127,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--made-by", default="make systems", help="the command that makes the page, for its second line")
     add("--page", type=Path, required=True, help="output: the Markdown page; its figures stand in images/ beside it")
     args = arguments.parse_args(argv)
-    pictures = Pictures(Path("images", args.page.stem))
+    page = Shown(Path("images", args.page.stem))
     made_by = f"`{args.made_by}` at commit {args.commit or commit()}, from `{args.config}`"
-    text = page(finished_studies(args.config), pictures, made_by=made_by, seconds=args.seconds)
-    pictures.write(args.page.parent)
+    text = page_text(finished_studies(args.config), page, made_by=made_by, seconds=args.seconds)
+    page.write(args.page.parent)
     with atomic_path(args.page) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def page(studies: Sequence[Finished], pictures: Pictures, *, made_by: str, seconds: int | None) -> str:
+def page_text(studies: Sequence[Finished], page: Shown, *, made_by: str, seconds: int | None) -> str:
     """The page in Markdown; what has not run is named as such.
 
     Raises:
@@ -139,12 +147,12 @@ def page(studies: Sequence[Finished], pictures: Pictures, *, made_by: str, secon
     blind = all("random" in weights for finished in ran for weights in weights_of(finished).values())
     parts = ["# The four systems on real images", f"Made by {made_by}. {BLIND if blind else ''}".strip(), ABOUT]
     parts += ["## What ran", shown(map(size_row, ran))]
-    parts += [block for finished in studies for block in study_blocks(finished, pictures)]
+    parts += [block for finished in studies for block in study_blocks(finished, page)]
     parts += ["## What it cost", total_time(seconds), markdown(cost_table(ran))]
     return "\n\n".join(parts) + "\n"
 
 
-def study_blocks(finished: Finished, pictures: Pictures) -> list[str]:
+def study_blocks(finished: Finished, page: Shown) -> list[str]:
     """All that a study ran beside its clusters, in Markdown."""
     heading = f"## {finished.id}: {finished.study.title}"
     if not has_run(finished):
@@ -153,7 +161,7 @@ def study_blocks(finished: Finished, pictures: Pictures) -> list[str]:
     for section in finished.layout.branches(finished.id):
         folders = {part["name"]: Path(part["files"][0][0]).parent for part in section["parts"]}
         captions = {Path(path).name: caption for path, caption in section["parts"][0]["files"]}
-        branch = Branch(finished, section["branch"], folders, captions, pictures)
+        branch = Branch(finished, section["branch"], folders, captions, page)
         blocks += [f"### {TITLES[branch.name]}", *BLOCKS[branch.name](branch)]
     return blocks
 
@@ -197,7 +205,13 @@ def models_blocks(branch: Branch) -> list[str]:
         {"model": row["model"], "other": row["other"]} | differences(row)
         for row in records(branch.table("model-tests.csv"))
     ]
-    return [shown(rows), caption_text("model-tests"), shown(tests), *branch.figures("roc.png")]
+    return [
+        *branch.page.caption("models"),
+        shown(rows),
+        *branch.page.caption("model-tests"),
+        shown(tests),
+        *branch.figures("roc.png"),
+    ]
 
 
 def networks_blocks(branch: Branch) -> list[str]:
@@ -218,7 +232,7 @@ def networks_blocks(branch: Branch) -> list[str]:
     ]
     return [
         shown(rows),
-        caption_text("network-report"),
+        *branch.page.caption("network-report"),
         shown(classes),
         *branch.figures("curves.png", "confusion.png"),
         branch.sheets("first.png", "wrong.png"),
@@ -249,8 +263,9 @@ def hybrids_blocks(branch: Branch) -> list[str]:
         if row["other"] == END_TO_END or {row["model"], row["other"]} in twins
     ]
     return [
+        *branch.page.caption("hybrids"),
         shown(rows),
-        caption_text("hybrid-tests"),
+        *branch.page.caption("hybrid-tests"),
         f"Of {len(tests)} pairs {' and '.join(counted)} differ at the level {level:g}. Those with the whole network,"
         " and those with and without handcrafted features:",
         shown(asked),
@@ -295,8 +310,8 @@ def features_blocks(branch: Branch) -> list[str]:
     return [
         shown(tested),
         *branch.figures("volcano.png", "correlations.png"),
-        branch.pictures.show(branch.finished.id, tree, f"{title} ({primary.backbone}, {primary.clustering})", caption),
-        caption_text("retrieval"),
+        branch.page.figure(branch.finished.id, tree, f"{title} ({primary.backbone}, {primary.clustering})", caption),
+        *branch.page.caption("retrieval"),
         shown(searched),
         branch.sheets("retrieval.png"),
     ]
@@ -307,7 +322,7 @@ def explanations_blocks(branch: Branch) -> list[str]:
     table = branch.table("explanations.csv")
     if not table["n"].sum():
         return [NO_LESIONS]
-    return [caption_text("explanations"), markdown(table.drop(columns="weights"))]
+    return [*branch.page.caption("explanations"), markdown(table.drop(columns="weights"))]
 
 
 def examples_blocks(branch: Branch) -> list[str]:
@@ -316,7 +331,11 @@ def examples_blocks(branch: Branch) -> list[str]:
     for part, folder in branch.folders.items():
         cams, found = read_table(folder / "cams.csv"), read_json(folder / "summary.json")
         explained.append(
-            {"decisions of": part, "layers": ", ".join(found["layers"]), "on the sheet": int(cams["example"].sum())}
+            {
+                "decisions of": part,
+                "layers": ", ".join(found["layers"].values()),
+                "on the sheet": int(cams["example"].sum()),
+            }
             | {
                 "called right": int(cams.loc[cams["example"], "right"].sum()),
                 "maps without a place": found["without_a_peak"],
@@ -329,10 +348,10 @@ def examples_blocks(branch: Branch) -> list[str]:
             for row in records(read_table(folder / "features.csv"))
         ]
     return [
-        caption_text("explain-examples"),
+        *branch.page.caption("explain-examples"),
         shown(explained),
         "The difference is between the network whose maps these are and the one that embedded.",
-        caption_text("explain-features"),
+        *branch.page.caption("explain-features"),
         shown(features),
         branch.sheets("examples.png", "features.png"),
     ]
@@ -347,7 +366,7 @@ def regressions_blocks(branch: Branch) -> list[str]:
         | {f"{title} of the mean": number(row[f"{name}_of_mean"], 3) for name, title in ERRORS.items()}
         for row in records(table)
     ]
-    return [shown(rows)]
+    return [*branch.page.caption("regressions"), shown(rows)]
 
 
 def scatters_blocks(branch: Branch) -> list[str]:
@@ -396,7 +415,7 @@ def differences(row: Mapping[str, Any]) -> dict[str, str]:
     for metric, title, test, by in (("accuracy", "accuracy", "mcnemar", "McNemar"), ("auc", "AUC", "delong", "DeLong")):
         ends = [row[f"{metric}_{end}"] for end in ("gain", "low", "high")]
         gain, low, high = (number(None) if pd.isna(end) else f"{end:+.3f}" for end in ends)
-        told[title] = f"{gain} ({low} to {high})"
+        told[f"{title}, difference"] = f"{gain} ({low} to {high})"
         told[f"p, {by} (Holm)"] = f"{number(row[f'{test}_p'])} ({number(row[f'{test}_p_holm'])})"
     return told
 
