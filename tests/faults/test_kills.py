@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,15 +38,32 @@ def test_the_same_command_again_ends_as_if_nothing_had_been(
 
 
 def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
-    """A temporary file of the same target, that is, of long ago; nobody else's, and none that may still grow."""
-    others = [tmp_path / ".t.csv.digest.abcdefgh.part", tmp_path / ".other.csv.abcdefgh.part"]
-    for path in [tmp_path / ".t.csv.abcdefgh.part", *others]:
+    """A temporary file of the same target, that is, at once or, of a writer elsewhere, of long ago; nobody else's."""
+    left = begin_and_kill(tmp_path / "t.csv")
+    _, writer, _ = left.name.removeprefix(".t.csv").split(".", 2)
+    elsewhere, number = "0" * 8, writer.split("-")[1]
+    old = tmp_path / f".t.csv.{elsewhere}-{number}.abcdefgh.part"
+    young = tmp_path / f".t.csv.{elsewhere}-{number}.youngone.part"
+    mine = tmp_path / f".t.csv.{writer.split('-')[0]}-{os.getpid()}.abcdefgh.part"
+    others = [tmp_path / f".{name}.{writer}.abcdefgh.part" for name in ("t.csv.digest", "other.csv", "t.csv.x")]
+    for path in [old, young, mine, *others]:
         path.write_text("half")
+    for path in [old, *others]:
         os.utime(path, (0, 0))
-    others.append(tmp_path / ".t.csv.youngone.part")
-    others[-1].write_text("half")
     write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.csv")
-    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "t.csv"])
+    assert sorted(tmp_path.iterdir()) == sorted([young, mine, *others, tmp_path / "t.csv"])
+
+
+def begin_and_kill(path: Path) -> Path:
+    """What a process leaves that is killed while it writes a file."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from heteroscope.atomic import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temporary:\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    [left] = path.parent.iterdir()
+    return left
 
 
 def test_kills_are_judged(study: Study, tmp_path: Path) -> None:

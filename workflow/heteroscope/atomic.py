@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from heteroscope.checksums import record_checksum
 from heteroscope.errors import StoreError
 
+PLACE_LETTERS = 8
 RANDOM_LETTERS = 8  # of a name that mkstemp makes
-ABANDONED = 3600  # seconds without a write, after which its writer is taken for dead
+ABANDONED = 3600  # seconds without a write, after which a writer on another machine is taken for dead
 UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(UMASK)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -35,7 +38,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        prefix = f".{path.name}.{_processes()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -70,10 +74,33 @@ def writing(path: Path) -> Iterator[None]:
 
 def _sweep(path: Path) -> None:
     """Delete what jobs that were killed while they wrote `path` have left, but not what another may be writing."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * RANDOM_LETTERS}.part"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * PLACE_LETTERS}-*.{'?' * RANDOM_LETTERS}.part"):
+        processes, number = left.name.split(".")[-3].split("-")
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
+            dead = processes == _processes() and not _lives(int(number))
+            if dead or time.time() - left.stat().st_mtime > ABANDONED:
                 left.unlink()
+
+
+@cache
+def _processes() -> str:
+    """Tells apart machines, their starts, and containers: in each, a process number means another process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        place = f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux: of no other process it is known whether it lives
+        place = str(os.getpid())
+    return hashlib.sha256(place.encode()).hexdigest()[:PLACE_LETTERS]
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -107,6 +107,8 @@ def test_costs_add_up_the_jobs_of_the_study_and_its_dataset(tmp_path: Path) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tcpu_time\n{wall}\t{cpu}\n")
     (tmp_path / "embed/eyes/begun.tsv").touch()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/one.tsv").write_text("s\tcpu_time\n3.0\t2.0\n")  # of an earlier page
     table = cost_table({"one", "eyes"}, tmp_path)
     assert table is not None
     rows = {row.pop("stage"): row for row in table.to_dict("records")}

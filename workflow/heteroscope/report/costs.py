@@ -13,13 +13,15 @@ from heteroscope.benchmarked import BENCHMARKS, job_times, jobs_of
 def cost_table(subjects: Collection[str], folder: Path = BENCHMARKS) -> pd.DataFrame | None:
     """A row a stage: its jobs, and in seconds their wall and CPU time and the longest one; the last row is all of them.
 
-    None where no job was measured. A job that ran more than once counts as it ran last.
+    The report itself is not among them. A job that ran more than once counts as it ran last. None where no job was
+    measured.
 
     Args:
         subjects: ids of the study, of its dataset, and of a union's members.
         folder: with a benchmark of every job.
     """
     jobs = jobs_of(job_times(folder), subjects)
+    jobs = jobs[jobs["rule"] != "report"]  # which makes this table: it knows no time but that of an earlier page
     if jobs.empty:
         return None
     table = jobs.groupby("rule").agg(
