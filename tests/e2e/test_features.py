@@ -150,6 +150,13 @@ def test_folds_are_merged_before_anything_is_compared(collected: Path) -> None:
     assert "heads in 3 folds, each trained on what it does not test of 120 images" in verdict["paragraph"]
 
 
+def test_the_page_of_folds_tells_no_parts(collected: Path) -> None:
+    """Every image trains in some folds and is tested in another."""
+    page = (collected / "results/report/folded/index.html").read_text(encoding="utf-8")
+    assert "part of the split" not in page
+    assert "circles train" not in page
+
+
 def test_a_draw_covers_all_folds(collected: Path) -> None:
     """G of every label set: the sum over the folds' images, before any ranking."""
     base = collected / f"results/retrain/a/{FUSION}"
@@ -188,6 +195,8 @@ def test_a_forest_on_embeddings_and_colours_is_compared_with_the_head(collected:
     assert table.loc["linear", "accuracy"] == pytest.approx(baseline["accuracy"])
     [pair] = pd.read_csv(collected / "results/compare/folded/hybrid-tests.csv").to_dict("records")
     assert (pair["model"], pair["other"], pair["images"], pair["patients"]) == ("linear", "forest", 120, 60)
+    classes = pd.read_csv(collected / "results/compare/folded/hybrid-classes.csv").set_index(["classifier", "class"])
+    assert classes.loc["forest", "recall"].tolist() == pytest.approx(hits, abs=1e-5)
     times = pd.read_csv(collected / "results/compare/folded/hybrid-times.csv").set_index("classifier")
     assert (times[["training_s", "ms_per_image"]] > 0).all(axis=None)
     document = json.loads((folders[0] / "metrics.json").read_text())
@@ -195,8 +204,6 @@ def test_a_forest_on_embeddings_and_colours_is_compared_with_the_head(collected:
     split = pd.read_parquet(collected / "results/split/a/cv-1.parquet")
     assert document["rows"]["train"] == 2 * (split["part"] == "train").sum()  # with views
 
-    classes = pd.read_csv(collected / "results/compare/folded/hybrid-classes.csv").set_index(["classifier", "class"])
-    assert classes.loc["forest", "recall"].tolist() == pytest.approx(hits, abs=1e-5)
 
 def test_a_fusion_computes_nothing_again(collected: Path) -> None:
     embedded = {path.parent.name for path in (collected / "results/embed/a").glob("*/embeddings.h5")}
