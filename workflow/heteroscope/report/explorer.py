@@ -85,7 +85,7 @@ def _within_budget(plan: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]]
 def _common_panels(rows: pd.DataFrame, known: pd.DataFrame, class_names: list[str]) -> list[Panel]:
     """What is known of the images whatever the analysis: label, part (in folds there is none) and attributes."""
     own = [label_panel(rows["label"].to_numpy(), class_names)]
-    if rows["part"].nunique() > 1:
+    if len(set(rows["part"])) > 1:
         codes = _codes(rows["part"], list(PART_NAMES))
         own.append(Panel("part of the split", codes, list(PART_NAMES.values()), list(PART_COLORS)))
     # a reader chooses by title: an attribute may have the name of a colouring that every page has
