@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -36,30 +37,42 @@ def restates_group(attribute: pd.Series, group: pd.Series) -> bool:
 
 
 def levels_of(values: pd.Series) -> pd.Categorical[Any] | None:
-    """The level of every image, in ascending order with the missing ones last; None where there are too many."""
+    """The level of every image, in ascending order with the missing ones last; None where there are too many.
+
+    Infinite numbers count as missing. The level of the missing ones has a name that no other level has.
+    """
+    if pd.api.types.is_float_dtype(values):
+        values = values.where(np.isfinite(values))
     present = values.dropna()
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
         edges = np.unique(present.quantile([0, 0.25, 0.5, 0.75, 1])).tolist()
-        levels = pd.Categorical(pd.cut(values, edges, labels=_intervals(edges), include_lowest=True))
+        levels = pd.Categorical(pd.cut(values, edges, labels=_told_apart(list(pairwise(edges))), include_lowest=True))
     elif values.nunique() > MOST_VALUES:
         return None
     else:
-        ordered = [_text(value) for value in sorted(present.unique())]
-        levels = pd.Categorical(values.map(_text, na_action="ignore"), categories=ordered)
+        ordered = sorted(present.unique())
+        names = _told_apart([(value,) for value in ordered])
+        levels = pd.Categorical(values.map(dict(zip(ordered, names, strict=True))), categories=names)
     if values.isna().any():
-        levels = levels.add_categories(["missing"]).fillna("missing")
+        missing = "missing"
+        while missing in levels.categories:
+            missing = f"({missing})"
+        levels = levels.add_categories([missing]).fillna(missing)
     return levels
 
 
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _told_apart(levels: Sequence[tuple[Any, ...]]) -> list[str]:
+    """A name for each value, or each from one to another, in as few digits as tell them apart.
 
-
-def _intervals(edges: list[float]) -> list[str]:
-    """A name for each, in as few digits as tell them apart (dates as 20231121 need more than six)."""
+    Dates as 20231121 need more than six.
+    """
     names: list[str] = []
-    for digits in (6, 17):
-        names = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in pairwise(edges)]
+    for digits in (6, 15, 17):
+        names = [" to ".join(_text(value, digits) for value in level) for level in levels]
         if len(set(names)) == len(names):
             break
     return names
+
+
+def _text(value: object, digits: int) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
