@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from heteroscope.figures.confusion import draw_cells
-from heteroscope.figures.style import INK, NEUTRAL, WIDTH, colors, roomy, styled
+from heteroscope.figures.style import INK, NEUTRAL, WIDTH, PlainLogFormatter, colors, roomy, styled
 
 MARKERS = "osD^vP*X"
 COSTS = {"training_s": "training (s)", "ms_per_image": "prediction (ms an image)"}
@@ -43,6 +43,8 @@ def draw_costs(times: pd.DataFrame) -> Figure:
                 ecolor=NEUTRAL, elinewidth=0.8, markersize=6,
             )  # fmt: skip
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(PlainLogFormatter())
+        axis.xaxis.set_minor_formatter(PlainLogFormatter())
         axis.margins(x=0.12)
         axis.set_xlabel(words)
         axis.grid(axis="y")

@@ -16,6 +16,7 @@ from cycler import cycler
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogFormatter
 
 from heteroscope.atomic import atomic_path
 
@@ -53,6 +54,7 @@ SETTINGS: Any = {
     "legend.frameon": False,
     "text.color": INK,
     "text.hinting": "none",
+    "text.parse_math": False,  # names of classes and attributes may hold dollars
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8,
@@ -84,6 +86,14 @@ def _take(palette: tuple[str, ...], number: int) -> list[str]:
         return list(palette[:number])
     scale = mpl.colormaps["turbo"]
     return [to_hex(scale(0.05 + 0.9 * index / (number - 1))) for index in range(number)]
+
+
+class PlainLogFormatter(LogFormatter):
+    """Numbers of a logarithmic axis without powers, such as 0.02, where Matplotlib would put any."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The text at a tick; empty where there is none."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def roomy(inches: float) -> ConstrainedLayoutEngine:
