@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -110,6 +111,19 @@ def test_odir_gives_all_left_eyes_then_all_right_eyes(tmp_path: Path) -> None:
     assert rows["attr_eye"].tolist() == ["left", "left", "right", "right"]
     assert rows["attr_age"].tolist() == [69, 57, 69, 57]
     assert rows["attr_sex"].tolist() == ["Female", "Male", "Female", "Male"]
+
+
+def test_odir_says_age_1_of_patients_whose_age_it_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "full_df.csv").write_text(
+        "ID,Patient Age,Patient Sex,Left-Fundus,Right-Fundus,Left-Diagnostic Keywords,Right-Diagnostic Keywords\n"
+        "7,1,Female,7_left.jpg,7_right.jpg,cataract,normal fundus\n"
+        "8,14,Male,8_left.jpg,8_right.jpg,normal fundus,cataract\n"
+        "9,71,Male,9_left.jpg,9_right.jpg,normal fundus,cataract\n"
+    )
+    spec = OdirDataset(adapter="odir5k", root="x", classes={"n": ["normal fundus"], "c": ["cataract"]})
+    age = read_source(spec, tmp_path, [])["attr_age"]
+    np.testing.assert_array_equal(age.astype(float), [np.nan, 14, 71] * 2)
+    assert age.dtype.kind == "f"
 
 
 @pytest.mark.parametrize(
