@@ -66,7 +66,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("regressions: `regressor` adaboost", config.AdaBoost),
     ("regressions: `regressor` xgboost", config.XGBoost),
     ("regressions: `regressor` svm", config.SupportVectorRegression),
-    ("regressions: `regressor` knn", config.NearestNeighbours),
+    ("regressions: `regressor` knn", config.NeighboursAveraged),
     ("regressions: `tuning`", config.RegressionTuning),
     ("features", config.Features),
     ("features: `retrieval`", config.Retrieval),

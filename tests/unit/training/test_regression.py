@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import GroupKFold
 
+from heteroscope import reference
 from heteroscope.config import Regression
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
@@ -189,6 +190,19 @@ def test_candidates_are_scored_on_originals_of_other_patients(metric: str, score
     assert found.candidates[0].mean == pytest.approx(np.mean(by_hand), rel=1e-4)
     assert found.candidates[0].sd == pytest.approx(np.std(by_hand, ddof=1), rel=1e-3)
     assert found.spec.regressor.alpha == 1.0
+
+
+def test_a_table_of_keys_speaks_of_numbers() -> None:
+    """Neighbours that vote, and layers of a perceptron, are of classifiers."""
+    tables = reference.tables()
+    for said, times in (("neighbours that vote", 1), ("neighbours that are averaged", 1)):
+        assert tables.count(said) == times
+    grids = {}
+    for title in ("hybrids: `tuning`", "regressions: `tuning`"):
+        [grids[title]] = [
+            row for row in tables.split(title)[1].split("###")[0].splitlines() if row.startswith("| `grid`")
+        ]
+    assert ["list of integer" in row for row in grids.values()] == [True, False]
 
 
 def test_a_tuning_that_cannot_be_is_refused() -> None:

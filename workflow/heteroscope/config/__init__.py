@@ -62,6 +62,7 @@ from heteroscope.config.networks import Plateau as Plateau
 from heteroscope.config.parsing import dump as dump
 from heteroscope.config.parsing import load as load
 from heteroscope.config.parsing import parse as parse
+from heteroscope.config.regressions import NeighboursAveraged as NeighboursAveraged
 from heteroscope.config.regressions import Regression as Regression
 from heteroscope.config.regressions import RegressionForest as RegressionForest
 from heteroscope.config.regressions import RegressionTuning as RegressionTuning

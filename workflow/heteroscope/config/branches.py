@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from heteroscope.config.base import Closed, Positive, Seed, distinct
 from heteroscope.config.experiment import Metric, Reduction
 
-Value = str | int | float | list[Positive] | None
+PlainValue = str | int | float | None
+Value = PlainValue | list[Positive]
+Tried = TypeVar("Tried")
 PositiveNumber = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -111,10 +113,10 @@ Classifier = Annotated[
 ]
 
 
-class Search(Closed):
+class Search(Closed, Generic[Tried]):
     """Cross-validation on the training images, all images of a patient on one side, that chooses hyper-parameters."""
 
-    grid: dict[str, Annotated[list[Value], Field(min_length=1), AfterValidator(distinct)]] = Field(
+    grid: dict[str, Annotated[list[Tried], Field(min_length=1), AfterValidator(distinct)]] = Field(
         description="key of what is tuned → the values to try; all combinations, in this order"
     )
     search: Literal["grid", "random"] = Field("grid", description="all combinations, or some that are drawn at random")
@@ -128,7 +130,7 @@ class Search(Closed):
             raise ValueError("grid: names no key; list one, or leave `tuning` out")
         return self
 
-    def combinations(self) -> list[dict[str, Value]]:
+    def combinations(self) -> list[dict[str, Tried]]:
         """All combinations of values, the last key varying fastest."""
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
 
@@ -158,7 +160,7 @@ def altered(estimator: Any, parameters: dict[str, Any]) -> Any:
     return type(estimator).model_validate(estimator.model_dump() | parameters)
 
 
-class Tuning(Search):
+class Tuning(Search[Value]):
     """The search for a classifier's hyper-parameters; its folds are stratified by class."""
 
     metric: Metric = Field("accuracy", description="what is largest, as a mean over folds; the first of equal ones")

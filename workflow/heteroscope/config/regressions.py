@@ -12,6 +12,7 @@ from heteroscope.config.branches import (
     Forest,
     NearestNeighbours,
     NotNegative,
+    PlainValue,
     Search,
     Share,
     SupportVectors,
@@ -37,6 +38,12 @@ class RegressionForest(Forest):
     )
 
 
+class NeighboursAveraged(NearestNeighbours):
+    """scikit-learn's KNeighborsRegressor."""
+
+    n_neighbors: Positive = Field(5, description="neighbours that are averaged")
+
+
 class SupportVectorRegression(SupportVectors):
     """scikit-learn's SVR."""
 
@@ -44,12 +51,12 @@ class SupportVectorRegression(SupportVectors):
 
 
 Regressor = Annotated[
-    Ridge | RegressionForest | AdaBoost | XGBoost | SupportVectorRegression | NearestNeighbours,
+    Ridge | RegressionForest | AdaBoost | XGBoost | SupportVectorRegression | NeighboursAveraged,
     Field(discriminator="method"),
 ]
 
 
-class RegressionTuning(Search):
+class RegressionTuning(Search[PlainValue]):
     """The search for a regressor's hyper-parameters."""
 
     metric: Literal["rmse", "mae"] = Field(

@@ -23,7 +23,7 @@ class Candidate:
     sd: float
 
 
-def tried(tuning: Search, values: Callable[[dict[str, Any]], list[float]]) -> list[Candidate]:
+def tried(tuning: Search[Any], values: Callable[[dict[str, Any]], list[float]]) -> list[Candidate]:
     """Every combination that a tuning looks at, in the grid's order.
 
     Args:
@@ -38,7 +38,7 @@ def tried(tuning: Search, values: Callable[[dict[str, Any]], list[float]]) -> li
     return candidates
 
 
-def _searched(tuning: Search) -> list[dict[str, Any]]:
+def _searched(tuning: Search[Any]) -> list[dict[str, Any]]:
     """The combinations of hyper-parameters that are tried, in the grid's order."""
     combinations = tuning.combinations()
     if tuning.search == "grid" or tuning.draws >= len(combinations):
