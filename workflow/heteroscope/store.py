@@ -346,16 +346,29 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         text = {
             ".csv": lambda: frame.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g"),
             ".tsv": lambda: frame.to_csv(index=False, sep="\t", float_format=f"%.{SIGNIFICANT_DIGITS}g"),
-            ".md": lambda: _markdown(frame) + "\n",
+            ".md": lambda: markdown(frame) + "\n",
             ".tex": lambda: frame.to_latex(index=False, escape=True, float_format="%.4g"),
         }[path.suffix]()
         temporary.write_text(text, encoding="utf-8")
 
 
-def _markdown(frame: pd.DataFrame) -> str:
-    # names that look like numbers (a patient "007") stay as they are
+def markdown(frame: pd.DataFrame, *, floatfmt: str = ".4g", missing: str = "") -> str:
+    """A table as Markdown, a line a row, whatever its words hold.
+
+    Args:
+        frame: the table; names that look like numbers (a patient "007") stay as they are.
+        floatfmt: format of numbers.
+        missing: what stands where there is no value.
+    """
     words = [place for place, kind in enumerate(frame.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
-    return str(frame.to_markdown(index=False, floatfmt=".4g", disable_numparse=words))
+    shown = frame.map(_in_one_cell).rename(columns=_in_one_cell).astype(object)
+    shown = shown.where(shown.notna(), None)
+    return str(shown.to_markdown(index=False, floatfmt=floatfmt, missingval=missing, disable_numparse=words))
+
+
+def _in_one_cell(value: Any) -> Any:
+    """Words without what would end a Markdown cell or its row."""
+    return " ".join(value.splitlines()).replace("|", r"\|") if isinstance(value, str) else value
 
 
 def write_table_in_all_formats(frame: pd.DataFrame, csv: Path) -> None:

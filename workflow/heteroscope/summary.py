@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heteroscope import store
 from heteroscope.atomic import atomic_path
 from heteroscope.stages.command import run
-from heteroscope.store import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--made-by", default="", help="the command that makes the page, for its second line")
     arguments.add_argument("--about", default="", help="what the studies are, in a sentence or two for the page")
     args = arguments.parse_args(argv)
-    documents = [read_json(verdict_file(study)) for study in args.studies]
+    documents = [store.read_json(verdict_file(study)) for study in args.studies]
     if args.page:
         with atomic_path(args.page) as temporary:
             text = page(documents, title=args.title, made_by=args.made_by, about=args.about)
@@ -73,12 +73,7 @@ def page(documents: Sequence[dict[str, Any]], *, title: str, made_by: str, about
 
 def markdown(table: pd.DataFrame) -> str:
     """A table as a Markdown page shows it: three digits, a dash for what is not there."""
-    import pandas as pd
-
-    shown = table.astype(object).where(table.notna(), None)
-    # words that look like numbers stay as they are
-    words = [place for place, kind in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
-    return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=words))
+    return store.markdown(table, floatfmt=".3f", missing="–")
 
 
 def kind_of(study: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -10,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from heteroscope import store
+from heteroscope import store, summary
 from heteroscope.atomic import atomic_path
 from heteroscope.errors import StoreError
 
@@ -224,6 +226,11 @@ def test_text_tables_keep_six_digits(tmp_path: Path, ending: str) -> None:
     assert found["flag"].dtype == bool
 
 
+def page_table(frame: pd.DataFrame, path: Path) -> None:
+    """The table as pages have it."""
+    path.write_text(summary.markdown(frame), encoding="utf-8")
+
+
 def test_parquet_is_exact(tmp_path: Path) -> None:
     store.write_table(FRAME, tmp_path / "t.parquet")
     pd.testing.assert_frame_equal(store.read_table(tmp_path / "t.parquet"), FRAME)
@@ -253,6 +260,19 @@ def test_names_that_look_like_numbers_stay_names_in_markdown(tmp_path: Path) -> 
     text = (tmp_path / "t.md").read_text(encoding="utf-8")
     assert "007" in text
     assert "1e5" in text
+
+
+@pytest.mark.parametrize("write", [lambda frame, path: store.write_table(frame, path), page_table])
+def test_a_cell_with_bars_or_lines_stays_one_cell_in_markdown(
+    tmp_path: Path, write: Callable[[pd.DataFrame, Path], object]
+) -> None:
+    frame = pd.DataFrame({"label|word": ["benign|malignant", "two\nlines", None], "images": [3, 4, 5]})
+    write(frame, tmp_path / "t.md")
+    lines = (tmp_path / "t.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert [cells[0], *cells[2:4]] == [[r"label\|word", "images"], [r"benign\|malignant", "3"], ["two lines", "4"]]
+    assert len(cells) == 5
+    assert cells[4][1] == "5"
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
