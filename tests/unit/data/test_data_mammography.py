@@ -142,6 +142,36 @@ def test_inbreast_outlines_become_lesions_and_are_watched(tmp_path: Path) -> Non
         curated(root, inbreast(outlines=["Mass"]))
 
 
+def outlined_inbreast(root: Path, name: str) -> Path:
+    """A mammogram with a mass, outlined in a file of this name."""
+    (root / "AllXML").mkdir(parents=True)
+    (root / "INbreast.csv").write_text("\n".join(INBREAST_TABLE.splitlines()[:2]))
+    save(root / "AllDICOMs/22678622_ffff_MG_R_CC_ANON.dcm", np.full((60, 50), 7, dtype=np.uint16))
+    return osirix(root / "AllXML" / name, [("Mass", round_outline(20, 30, 8)), ("Spiculated", round_outline(9, 9, 1))])
+
+
+def outlined_rows(folder: Path, *names: str) -> pd.DataFrame:
+    """What is read of `outlined_inbreast` below a folder."""
+    spec, root = inbreast(outlines=list(names)), folder / "INbreast"
+    update_listing(root, folder / "listing.tsv", spec.tables)
+    return read_source(spec, root, read_listing(folder / "listing.tsv"))
+
+
+def test_inbreast_outlines_are_found_whatever_the_case_of_their_files_ending(tmp_path: Path) -> None:
+    outlined_inbreast(tmp_path / "INbreast", "22678622.XML")
+    assert [len(places) for places in outlined_rows(tmp_path, "Mass")["lesion_x"]] == [1]
+
+
+def test_names_of_outlines_that_no_file_has_are_refused_with_those_there(tmp_path: Path) -> None:
+    xml = outlined_inbreast(tmp_path / "INbreast", "22678622.xml")
+    assert [len(places) for places in outlined_rows(tmp_path, "mass", "SPICULATED")["lesion_x"]] == [2]
+    with pytest.raises(DataError, match=r"no XML file .* named 'Mas'; names there: Mass, Spiculated; .*`outlines`"):
+        outlined_rows(tmp_path, "Mass", "Mas")
+    xml.unlink()
+    with pytest.raises(DataError, match=r"named 'Mass'; names there: none"):
+        outlined_rows(tmp_path, "Mass")
+
+
 # ------------------------------------------------------------------------------------------- MIAS
 
 MIAS_LIST = """\

@@ -70,11 +70,11 @@ def test_outlines_of_the_named_kinds_are_read_capitals_or_not(tmp_path: Path) ->
         tmp_path / "1.xml",
         [("Mass", mass), ("Calcification", speck), ("Spiculated region", region), ("Mass", np.empty((0, 2)))],
     )
-    assert np.array(outlined(path, ["mass", "Spiculated Region"])) == pytest.approx(
-        np.array([[1200, 2010.5, 150], [300, 400, 33]]), rel=1e-4
-    )
-    assert outlined(path, ["Calcification"]) == [(10, 20, 0.5)]
-    assert outlined(path, ["Distortion"]) == []
+    circles, names = outlined(path, ["mass", "Spiculated Region"])
+    assert np.array(circles) == pytest.approx(np.array([[1200, 2010.5, 150], [300, 400, 33]]), rel=1e-4)
+    assert names == {"Mass", "Calcification", "Spiculated region"}
+    assert outlined(path, ["Calcification"])[0] == [(10, 20, 0.5)]
+    assert outlined(path, ["Distortion"])[0] == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pandas as pd
 
 from heteroscope.config import CbisDdsmDataset, InBreastDataset, MammogramMassesDataset, MiasDataset
 from heteroscope.data.listing import ListedFile, is_image
-from heteroscope.data.outlines import image_size, masked, outlined
+from heteroscope.data.outlines import Circle, image_size, masked, outlined
 from heteroscope.data.tables import LESIONS, Columns, Locator, read_csv, read_lines, source_rows
 from heteroscope.errors import DataError
 
@@ -90,7 +90,7 @@ def read_inbreast(spec: InBreastDataset, root: Path, listing: Sequence[ListedFil
     has `removed` in place of patients. An image's outlines stand in the XML file of its number.
 
     Raises:
-        DataError: an XML file cannot be read.
+        DataError: an XML file cannot be read, or none has an outline of a name that `outlines` asks for.
     """
     column = Columns(read_csv(root / spec.table), root / spec.table)
     # spreadsheets write whole numbers as 22678622.0
@@ -115,11 +115,27 @@ def read_inbreast(spec: InBreastDataset, root: Path, listing: Sequence[ListedFil
         if name in column.table:
             frame[f"attr_{name.lower()}"] = column(name).map(lambda mark: "yes" if mark else "no")
     if spec.outlines:
-        files = [outlines(value) for value in number]
-        circles = [outlined(root / file, spec.outlines) if file.endswith(".xml") else [] for file in files]
+        circles = _inbreast_circles(spec, root, [outlines(value) for value in number])
         for place, name in enumerate(LESIONS):
             frame[name] = [[circle[place] for circle in some] for some in circles]
     return source_rows(frame, separator=None)
+
+
+def _inbreast_circles(spec: InBreastDataset, root: Path, files: Sequence[str]) -> list[list[Circle]]:
+    """The circles about each image's lesions, of the file with its outlines; none where that is no XML file."""
+    circles: list[list[Circle]] = []
+    there: set[str] = set()
+    for file in files:
+        found, names = outlined(root / file, spec.outlines) if file.lower().endswith(".xml") else ([], set())
+        circles.append(found)
+        there |= names
+    absent = [name for name in spec.outlines if name.lower() not in {known.lower() for known in there}]
+    if absent:
+        raise DataError(
+            f"{root}: no XML file of an image in {spec.table} has outlines named {', '.join(map(repr, absent))}; names"
+            f" there: {', '.join(sorted(there)) or 'none'}; correct the dataset's `outlines`"
+        )
+    return circles
 
 
 def _inbreast_number(name: str) -> str:

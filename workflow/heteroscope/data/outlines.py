@@ -30,8 +30,8 @@ def circle_around(points: np.ndarray) -> Circle:
     return float(x), float(y), max(float(radius), HALF)
 
 
-def outlined(path: Path, names: Collection[str]) -> list[Circle]:
-    """The circles about outlines of these names in a file that OsiriX has exported, capitals or not.
+def outlined(path: Path, names: Collection[str]) -> tuple[list[Circle], set[str]]:
+    """The circles about outlines of these names in a file that OsiriX has exported, capitals or not; all names there.
 
     Raises:
         DataError: the file cannot be read as such.
@@ -40,8 +40,10 @@ def outlined(path: Path, names: Collection[str]) -> list[Circle]:
     try:
         with path.open("rb") as stream:
             images = plistlib.load(stream, fmt=plistlib.FMT_XML)["Images"]
-        found = [roi for image in images for roi in image["ROIs"] if str(roi["Name"]).lower() in wanted]
-        return [circle_around(np.array([_point(text) for text in roi["Point_px"]])) for roi in found if roi["Point_px"]]
+        rois = [(str(roi["Name"]), roi) for image in images for roi in image["ROIs"]]
+        found = [roi["Point_px"] for name, roi in rois if name.lower() in wanted]
+        circles = [circle_around(np.array([_point(text) for text in points])) for points in found if points]
+        return circles, {name for name, _ in rois}
     except (OSError, KeyError, TypeError, ValueError, ExpatError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(
