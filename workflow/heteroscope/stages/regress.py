@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     figure = draw_predicted(
         trained.predicted.mean(axis=0), trained.target, document["metrics"], mean=trained.mean, name=spec.target
     )
-    footer = f"{spec.regressor.method}; 95 % intervals over patients; weights: {document['weights']}"
+    footer = f"{spec.regressor.method}; 95 % intervals; weights: {document['weights']}"
     save_figure(figure, args.scatter, footer=footer)
 
 
