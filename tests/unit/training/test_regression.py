@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,12 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import GroupKFold
 
 from heteroscope import reference
-from heteroscope.config import Regression
+from heteroscope.cli.check import wrong_targets
+from heteroscope.config import Regression, load
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError
+from heteroscope.layout import Layout
+from heteroscope.store import write_table
 from heteroscope.training.regression import Regressed, target_of, train_regression
 from tests.unit.training.test_hybrid import make_samples
 
@@ -134,8 +139,60 @@ def test_a_target_that_cannot_be_is_named_with_what_there_is() -> None:
     with pytest.raises(DataError, match=r"'eyes': no attribute 'agee'; .*age, eye, tall; .* numbers: age; name one"):
         target_of(samples, images, "agee", "eyes")
     for name, shown in (("eye", "'right', 'left'"), ("tall", "'True', 'False'")):
-        with pytest.raises(DataError, match=rf"'eyes': attribute '{name}' is not numeric \(it is {shown} …\)"):
+        with pytest.raises(DataError, match=rf"'eyes': attribute '{name}' is not numeric \(it is {shown}\)"):
             target_of(samples, images, name, "eyes")
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["n/a"], r"is not numeric: it is 'n/a' in 1 of 234 rows; leave the cell empty where"),
+        (["-", "n/a", "old", "n/a", "?"], r"is not numeric: it is '\?', 'n/a', 'old' … in 5 of 234 rows; leave"),
+    ],
+)
+def test_values_that_are_no_numbers_are_named_with_the_remedy(others: list[str], said: str) -> None:
+    samples = make_samples()
+    years = np.arange(len(samples)).astype(str).astype(object)
+    years[: len(others)] = others
+    years[-1] = None
+    with pytest.raises(DataError, match=f"'eyes': attribute 'age' {said}"):
+        target_of(samples, images_of(samples, age=years), "age", "eyes")
+
+
+def test_a_target_without_any_value_is_said_to_be_empty() -> None:
+    samples = make_samples()
+    images = images_of(samples, age=np.full(len(samples), None), size=np.arange(len(samples)))
+    with pytest.raises(DataError, match=r"'eyes': attribute 'age' is empty: .* numbers: size; name one"):
+        target_of(samples, images, "age", "eyes")
+
+
+def test_check_names_a_target_that_is_no_number_once_the_images_were_read(tmp_path: Path) -> None:
+    classes = {"normal": ["n"], "disease": ["d"]}
+    study = {"dataset": "eyes", "split": "holdout", "backbones": ["net"], "head": "linear", "clusterings": ["k2"]}
+    study |= {"controls": "all", "primary": {"backbone": "net", "clustering": "k2"}, "regressions": ["age", "again"]}
+    columns = {"path": "path", "label": "label", "group": "patient", "attributes": {"age": "age"}}
+    config = {
+        "datasets": {"eyes": {"adapter": "table", "root": "x", "table": "t.csv", "classes": classes} | columns},
+        "pixels": {"small": {"size": 32}},
+        "splits": {"holdout": {}},
+        "backbones": {"net": {"model": "small-cnn", "weights": "random", "pixels": "small"}},
+        "clusterings": {"k2": {"k": 2}},
+        "heads": {"linear": {}},
+        "controls": {"all": {}},
+        "regressions": {key: {"target": "age", "regressor": {"method": "linear"}} for key in ("age", "again")},
+        "studies": {"one": study},
+    }
+    layout = Layout(load(config))
+    with contextlib.chdir(tmp_path):
+        assert list(wrong_targets(layout)) == []
+        images = Path(layout.images("eyes"))
+        for ages, problems in ((["54", "61", "n/a"], 1), ([54.0, 61.0, np.nan], 0)):
+            write_table(pd.DataFrame({"image_id": list("abc"), "attr_age": ages}), images)
+            found = list(wrong_targets(layout))
+            assert len(found) == problems
+            assert all("'eyes': attribute 'age' is not numeric: it is 'n/a' in 1 of 3 rows" in line for line in found)
+        images.write_bytes(b"damaged")
+        assert list(wrong_targets(layout)) == []
 
 
 def test_too_few_known_values_are_named() -> None:
@@ -148,6 +205,12 @@ def test_too_few_known_values_are_named() -> None:
         trained(samples, np.where(train, ages(samples), np.nan), spec("linear"))
     with pytest.raises(DataError, match=r"n_neighbors: 500, but there are \d+ training rows"):
         trained(samples, ages(samples), spec("knn", regressor={"n_neighbors": 500}))
+    rows = train.sum()
+    tuned = spec("knn", tuning={"grid": {"n_neighbors": [int(rows) - 2]}, "folds": 3})
+    with pytest.raises(
+        DataError, match=r"n_neighbors: \d+, but there are \d+ training rows in one of 3 folds of the tun"
+    ):
+        trained(samples, ages(samples), tuned)
 
 
 # ------------------------------------------------------------------------------------------- tuning

@@ -17,6 +17,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +31,11 @@ from heteroscope.cli.plan import plan_lines, planned_jobs
 from heteroscope.config import Study, load
 from heteroscope.config.repeated import refuse_repeated_keys
 from heteroscope.data.listing import scan
-from heteroscope.errors import ConfigError, UserError
+from heteroscope.data.targets import target_values
+from heteroscope.errors import ConfigError, DataError, StoreError, UserError
 from heteroscope.layout import Layout
 from heteroscope.provenance import file_sha256
+from heteroscope.store import read_table
 
 NAME = "check"
 EXAMPLES = """\
@@ -69,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--directory {str(args.directory)!r}: no such folder")
     config = args.config.resolve()
     os.chdir(args.directory)  # as snakemake does: all paths of the configuration and the layout start there
-    problems = list(missing_sources(layout))
+    problems = [*missing_sources(layout), *wrong_targets(layout)]
     results = check_results(layout)
     for line in [*problems, *results.lines()]:
         print(line)
@@ -147,6 +150,25 @@ def missing_sources(layout: Layout) -> Iterator[str]:
             check()
         except UserError as error:
             yield str(error)
+
+
+def wrong_targets(layout: Layout) -> Iterator[str]:
+    """Targets of regressions that are no numbers, of the datasets whose images have been read already."""
+    asked = [
+        (spec.dataset, layout.config.regressions[name].target)
+        for spec in layout.config.studies.values()
+        for name in spec.regressions
+    ]
+    for dataset, target in dict.fromkeys(asked):
+        path = Path(layout.images(dataset))
+        if not path.is_file():
+            continue
+        with suppress(StoreError):  # a damaged table stands among the results
+            images = read_table(path)
+            try:
+                target_values(images, target, dataset)
+            except DataError as error:
+                yield str(error)
 
 
 # ----------------------------------------------------------------------------------------- results

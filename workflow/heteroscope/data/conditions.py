@@ -24,6 +24,11 @@ def attribute(images: pd.DataFrame, name: str) -> pd.Series:
     return images[column]
 
 
+def is_number(values: pd.Series) -> bool:
+    """Whether an attribute is a number; true and false are words."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
 def meets(images: pd.DataFrame, where: Where) -> np.ndarray:
     """(n,) bool: the images that meet all conditions; a missing value meets none.
 

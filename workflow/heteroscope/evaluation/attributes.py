@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from heteroscope.data.attributes import restates_group
+from heteroscope.data.conditions import is_number
 from heteroscope.embedding.samples import rows_by_patient
 from heteroscope.evaluation.statistics import cramers_v, eta_squared, holm, permutation_p
 
@@ -49,7 +50,7 @@ def telling_columns(images: pd.DataFrame) -> list[str]:
 
 def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]:
     known = frame[frame[name].notna() & (frame[name].astype(str) != "")]
-    numeric = pd.api.types.is_numeric_dtype(known[name]) and not pd.api.types.is_bool_dtype(known[name])
+    numeric = is_number(known[name])
     value = known[name].to_numpy(dtype=float) if numeric else pd.factorize(known[name])[0]
     measure, statistic = ("eta squared", eta_squared) if numeric else ("Cramér's V", cramers_v)
     cluster = known["cluster"].to_numpy()

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from heteroscope.data.conditions import is_number
 from heteroscope.figures.style import INK, MISSING, NEUTRAL, SEQUENTIAL, colors, label_colors, roomy, styled
 
 MARKERS = {"train": "o", "validation": "s", "test": "^"}
@@ -69,7 +70,7 @@ def _attribute_panel(title: str, column: pd.Series) -> Panel | None:
     known = column.dropna()
     if known.nunique() < 2:
         return None
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+    if is_number(column):
         return Panel(title, column.to_numpy(dtype=np.float64, na_value=np.nan))
     counts = known.astype(str).value_counts()
     if len(counts) > len(known) / 2:

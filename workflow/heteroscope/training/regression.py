@@ -33,7 +33,7 @@ from heteroscope.config import (
     SupportVectorRegression,
     XGBoost,
 )
-from heteroscope.data.conditions import PREFIX, attribute
+from heteroscope.data.targets import target_values
 from heteroscope.embedding.samples import Samples
 from heteroscope.errors import DataError, StoreError
 from heteroscope.training.preparation import preparation
@@ -82,34 +82,13 @@ def target_of(samples: Samples, images: pd.DataFrame, name: str, dataset: str) -
         DataError: the attribute does not exist, or is not a number.
         StoreError: the table misses an image of the split.
     """
-    numbers = [
-        column.removeprefix(PREFIX)
-        for column in images.columns
-        if column.startswith(PREFIX) and _is_number(images[column])
-    ]
-    hint = f"; attributes that are numbers: {', '.join(numbers) or 'none'}"
-    try:
-        values = attribute(images, name)
-    except DataError as error:
-        raise DataError(f"dataset {dataset!r}: {error}{hint}; name one as the `target`") from None
-    if not _is_number(values):
-        some = ", ".join(repr(str(value)) for value in values.dropna().unique()[:3])
-        raise DataError(
-            f"dataset {dataset!r}: attribute {name!r} is not numeric (it is {some} …), so that it is no target of a"
-            f" regression{hint}; name one as the `target`"
-        )
-    known = pd.Series(values.to_numpy(dtype=np.float64, na_value=np.nan), index=images["image_id"])
+    known = target_values(images, name, dataset)
     if (missing := ~np.isin(samples.image_id, known.index)).any():
         raise StoreError(
             f"images.parquet of dataset {dataset!r} has no row for image {samples.image_id[missing][0]}; delete it and"
             " run the workflow again"
         )
-    target = known.loc[samples.image_id].to_numpy()
-    return np.where(np.isfinite(target), target, np.nan)
-
-
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return known.loc[samples.image_id].to_numpy()
 
 
 def train_regression(
@@ -187,7 +166,14 @@ def _tune(
         candidate = spec.with_parameters(parameters)
         found = []
         for rows, others in folds:
-            fitted = fit_regressor(samples.features[rows], target[rows], candidate, seed=tuning.seed, threads=threads)
+            fitted = fit_regressor(
+                samples.features[rows],
+                target[rows],
+                candidate,
+                seed=tuning.seed,
+                threads=threads,
+                trained_on=f"training rows in one of {tuning.folds} folds of the tuning",
+            )
             asked = others[samples.view[others] == 0]
             found.append(ERRORS[tuning.metric](target[asked], fitted.predict(samples.features[asked])))
         return found
@@ -198,16 +184,30 @@ def _tune(
 
 
 def fit_regressor(
-    features: np.ndarray, target: np.ndarray, spec: Regression, *, seed: int, threads: int
+    features: np.ndarray,
+    target: np.ndarray,
+    spec: Regression,
+    *,
+    seed: int,
+    threads: int,
+    trained_on: str = "training rows",
 ) -> TransformedTargetRegressor:
     """Train a regressor with all that stands before it, on features (n, d) and a target (n,).
+
+    Args:
+        features: of all rows that are trained on.
+        target: of the same.
+        spec: the regressor.
+        seed: of what is random.
+        threads: of forests and boosting.
+        trained_on: what these rows are, for messages.
 
     Raises:
         DataError: more components than the rows span, or fewer rows than neighbours.
     """
     entry = spec.regressor
     if isinstance(entry, NearestNeighbours) and len(target) < entry.n_neighbors:
-        raise DataError(f"n_neighbors: {entry.n_neighbors}, but there are {len(target)} training rows; ask for fewer")
+        raise DataError(f"n_neighbors: {entry.n_neighbors}, but there are {len(target)} {trained_on}; ask for fewer")
     steps = [*preparation(spec, features.shape, seed=seed), ("regressor", _regressor(spec, seed=seed, threads=threads))]
     # scikit-learn would check on some rows that the scaling can be undone, which float64 does to the last digits alone
     whole = TransformedTargetRegressor(Pipeline(steps), transformer=StandardScaler(), check_inverse=False)
