@@ -103,7 +103,7 @@ def added(ran: Callable, finished: Path, unchanged_tiny: dict[str, Any], tmp_pat
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("regressions") / "study")
     config = with_regressions(unchanged_tiny, ridge=entry("exudates", alpha=10.0))
     jobs = ran(folder, config)
-    assert jobs == {"regress": 1, "regressions": 1, "report": 1, "all": 1}  # and no comparison
+    assert jobs == {"regress": 1, "regressions": 1, "report": 1}  # and no comparison
     return folder
 
 
@@ -141,7 +141,7 @@ def test_what_is_deleted_of_them_comes_back(name: str, added: Path, planned: Cal
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (entry("agee"), "dataset 'toy': no attribute 'agee'; the attributes of these images: site, camera"),
+        (entry("agee"), "dataset 'toy': no attribute 'agee'; the attributes of these images: camera, exudates"),
         (entry("camera"), "dataset 'toy': attribute 'camera' is not numeric (it is 'camera-"),
         (entry("exudates", "knn", n_neighbors=999), "n_neighbors: 999, but there are"),
         (
