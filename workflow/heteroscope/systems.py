@@ -17,6 +17,7 @@ from PIL import Image
 from heteroscope.atomic import atomic_path
 from heteroscope.config import FUSION
 from heteroscope.errors import StoreError
+from heteroscope.evaluation.regressions import MEASURES
 from heteroscope.layout import END_TO_END
 from heteroscope.report.branches import TITLES, caption_text
 from heteroscope.report.tables import number
@@ -43,7 +44,6 @@ OF_IMAGES_AND_PATIENTS = {
     "auc": "AUC",
 }
 OF_CLASSES = {"precision": "precision", "recall": "recall", "f1": "F1"}
-ERRORS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 COLORS = 256  # of a kept figure, which is then a third as large
 
 
@@ -362,8 +362,8 @@ def regressions_blocks(branch: Branch) -> list[str]:
     table = branch.table("regressions.csv")
     rows = [
         {name: row[name] for name in ("backbone", "regression", "target")}
-        | scores(row, ERRORS)
-        | {f"{title} of the mean": number(row[f"{name}_of_mean"], 3) for name, title in ERRORS.items()}
+        | scores(row, MEASURES)
+        | {f"{title} of the mean": number(row[f"{name}_of_mean"], 3) for name, title in MEASURES.items()}
         for row in records(table)
     ]
     return [*branch.page.caption("regressions"), shown(rows)]

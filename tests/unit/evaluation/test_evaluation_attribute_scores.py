@@ -10,7 +10,8 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.attribute_scores import FEWEST_PATIENTS, attribute_scores
+from heteroscope.evaluation.attribute_scores import attribute_scores
+from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.evaluation.intervals import mean_interval
 
 SEEDS = 2

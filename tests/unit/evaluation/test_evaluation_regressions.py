@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,14 @@ import pytest
 import sklearn.metrics as reference
 from matplotlib.collections import PathCollection
 
+from heteroscope.config import Regression
+from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.intervals import resample_weights
-from heteroscope.evaluation.regressions import error_scores, regression_table, scores_of
-from heteroscope.figures.regressions import draw_predicted
+from heteroscope.evaluation.leaks import seen_rows
+from heteroscope.evaluation.regressions import error_scores, prediction_rows, regression_table, scores_of, summary
+from heteroscope.figures.regressions import draw_predicted, stands_on
 from heteroscope.store import write_json, write_table
+from heteroscope.training.regression import train_regression
 
 BY_SCIKIT_LEARN = {
     "rmse": reference.root_mean_squared_error,
@@ -79,6 +84,8 @@ def predictions(seeds: int = 2) -> pd.DataFrame:
             "target": np.tile(target, seeds),
             "predicted": predicted.ravel(),
             "training_mean": 58.0,
+            "image_in_training": False,
+            "patient_in_training": np.tile(group == "p7", seeds),
         }
     )
 
@@ -89,7 +96,8 @@ def test_folds_are_joined_and_each_keeps_its_own_training_mean(tmp_path: Path) -
     entry = {"backbone": "net", "regression": "forest", "method": "random-forest", "predictions": [], "metrics": []}
     for fold, mean in enumerate((40.0, 58.0)):
         write_table(whole[whole["training_mean"] == mean], tmp_path / f"{fold}.parquet")
-        write_json({"target": "age", "unknown": {"test": fold + 2}, "weights": "random"}, tmp_path / f"{fold}.json")
+        document = {"target": "age", "unknown": {"test": fold + 2}, "weights": "random", "optimistic": False}
+        write_json(document, tmp_path / f"{fold}.json")
         entry["predictions"].append(str(tmp_path / f"{fold}.parquet"))
         entry["metrics"].append(str(tmp_path / f"{fold}.json"))
     [row] = regression_table(json.loads(json.dumps([entry]))).to_dict("records")
@@ -101,6 +109,79 @@ def test_folds_are_joined_and_each_keeps_its_own_training_mean(tmp_path: Path) -
         assert row[f"{name}_of_mean"] == pytest.approx(score(first["target"], first["training_mean"]))
     assert (row["seeds"], row["images"], row["patients"], row["unknown"]) == (2, len(first), 20, 5)
     assert (row["target"], row["method"], row["weights"]) == ("age", "random-forest", "random")
+    assert (row["few"], row["optimistic"]) == (False, False)
+    # in both folds a patient counts once
+    assert (row["test_images_in_training"], row["test_patients_in_training"]) == (0, 1)
+
+
+@pytest.mark.parametrize(("patients", "few"), [(1, True), (9, True), (10, False)])
+def test_few_patients_have_errors_without_intervals(patients: int, few: bool, tmp_path: Path) -> None:
+    """Of one patient all resamples are alike: an interval of no width would be told."""
+    rows = predictions()
+    rows = rows[rows["group"].isin([f"p{number}" for number in range(patients)])]
+    scores, baseline = scores_of(rows)
+    for found in (scores, baseline):
+        assert np.isfinite([found[name]["mean"] for name in ("rmse", "mae")]).all()
+        assert np.isnan([found[name][end] for name in BY_SCIKIT_LEARN for end in ("low", "high")]).all() == few
+    write_table(rows, tmp_path / "rows.parquet")
+    write_json({"target": "age", "unknown": {"test": 0}, "weights": "random"}, tmp_path / "metrics.json")
+    entry = {"backbone": "net", "regression": "forest", "method": "random-forest"}
+    entry |= {"predictions": [str(tmp_path / "rows.parquet")], "metrics": [str(tmp_path / "metrics.json")]}
+    [row] = regression_table([entry]).to_dict("records")
+    assert row["few"] == few
+    assert np.isnan(row["rmse_low"]) == few
+
+
+def regressed(group: np.ndarray, part: np.ndarray, *, known: np.ndarray | None = None) -> dict[str, Any]:
+    """metrics.json of a regression of a patient's fact on noise that is the patient's own, by the stage's own steps."""
+    generator = np.random.default_rng(5)
+    _, owner = np.unique(group, return_inverse=True)
+    n = len(group)
+    features = (generator.normal(size=(owner.max() + 1, 8))[owner] + 0.01 * generator.normal(size=(n, 8))).astype("f4")
+    target = np.where(
+        np.ones(n, bool) if known is None else known, generator.normal(60, 10, owner.max() + 1)[owner], np.nan
+    )
+    image_id = np.array([f"i{number}" for number in range(n)], dtype=object)
+    samples = Samples(
+        features, image_id, np.zeros(n, int), part, np.zeros(n, int), group, ["n"], {"weights": "random (seed 0)"}
+    )
+    split = pd.DataFrame({"image_id": image_id, "group": group, "part": part})
+    images = pd.DataFrame({"image_id": image_id, "content": [f"c{number // 2}" for number in range(n)]})
+    spec = Regression.model_validate({"target": "age", "regressor": {"method": "knn", "n_neighbors": 1}})
+    trained = train_regression(samples, target, spec, dataset="eyes", threads=1)
+    seen = seen_rows(split[np.isfinite(target)], images, ["train"])
+    return summary(samples, trained, prediction_rows(samples, trained, seen), "age")
+
+
+def test_what_leaks_is_counted_and_told() -> None:
+    """Two images a patient, with the same bytes: divided by patient, and not."""
+    group = np.repeat(np.array([f"p{number:02}" for number in range(40)], dtype=object), 2)
+    halves = np.where(np.arange(80) < 40, "train", "test").astype(object)
+    apart = regressed(group, halves)
+    assert (apart["test_images_in_training"], apart["test_patients_in_training"]) == (0, 0)
+    assert apart["metrics"]["r2"]["mean"] < 0
+    assert stands_on(apart) == "knn; 95 % intervals; weights: random (seed 0)"
+    both = regressed(group, np.tile(np.array(["train", "test"], dtype=object), 40))
+    assert (both["test_images_in_training"], both["test_patients_in_training"]) == (40, 40)
+    assert both["metrics"]["r2"]["mean"] > 0.9
+    assert "40 of 40 test images also in training; 40 of 40 test patients also in training" in stands_on(both)
+    assert (both["few"], both["optimistic"]) == (False, False)
+
+
+def test_images_of_unknown_target_leak_nothing() -> None:
+    group = np.repeat(np.array([f"p{number:02}" for number in range(12)], dtype=object), 2)
+    known = np.ones(24, dtype=bool)
+    known[[0, 3]] = False  # the training image of a patient, and the test image of another
+    found = regressed(group, np.tile(np.array(["train", "test"], dtype=object), 12), known=known)
+    assert (found["test_images_in_training"], found["test_patients_in_training"]) == (10, 10)
+
+
+def test_few_test_patients_are_told_in_metrics_and_footer() -> None:
+    group = np.repeat(np.array([f"p{number:02}" for number in range(12)], dtype=object), 2)
+    found = regressed(group, np.where(np.arange(24) < 16, "train", "test").astype(object))
+    assert found["few"]
+    assert found["intervals"] == "none: fewer than 10 test patients"
+    assert "; few test patients (4): no intervals; " in stands_on(found)
 
 
 def test_the_figure_has_a_point_an_image_and_one_scale() -> None:

@@ -11,11 +11,10 @@ from heteroscope.data.attributes import levels_of
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.attributes import telling_columns
 from heteroscope.evaluation.comparison import provenance_of
+from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.evaluation.scores import ESTIMATES, score_table, study_scores
 
 ALL = "all"
-FEWEST_PATIENTS = 10
-"""Of a level, and of a class in it: of fewer patients a score says little, and its interval is too narrow."""
 ENDS = {"": "mean", "_low": "low", "_high": "high"}
 
 

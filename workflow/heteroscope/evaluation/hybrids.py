@@ -85,7 +85,7 @@ def class_table(models: Sequence[Model]) -> pd.DataFrame:
         patients = [model.rows.loc[model.label == c, "group"].nunique() for c in range(len(table))]
         table.insert(2, "patients", patients)
         names = {"backbone": model.backbone, "classifier": model.classifier, "method": model.method}
-        tables.append(table.assign(**names, **origin_of(model)))
+        tables.append(table.assign(**names, **origin_of(model.summary)))
     table = pd.concat(tables, ignore_index=True)
     first = ["backbone", "classifier", "method"]
     return table[[*first, *table.columns.drop(first)]]

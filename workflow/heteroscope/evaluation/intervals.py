@@ -16,6 +16,8 @@ BOOTSTRAPS_OF_MEANS = 2000  # a verdict may rest on them, and a mean costs littl
 SHARE = 0.95
 SEED = 0
 DEFINED = 0.9  # of the resamples, fewest that must define a value
+FEWEST_PATIENTS = 10
+"""Of fewer patients a score says little, and its interval is too narrow: of one it has no width at all."""
 CELLS = 4_000_000  # weights of images that are held at once
 
 

@@ -132,13 +132,15 @@ def model_table(models: Sequence[Model], more: Callable[[Model], Mapping[str, An
             "images": len(model.rows),
             "patients": model.rows["group"].nunique(),
         }
-        rows.append(names | counts | score_columns(shown_scores(model.scores)) | dict(more(model)) | origin_of(model))
+        rows.append(
+            names | counts | score_columns(shown_scores(model.scores)) | dict(more(model)) | origin_of(model.summary)
+        )
     return pd.DataFrame(rows)
 
 
-def origin_of(model: Model) -> dict[str, Any]:
-    """Columns that mark a row: whether the test images chose the epoch, and what the weights are."""
-    return {"optimistic": bool(model.summary.get("optimistic", False)), "weights": model.summary["weights"]}
+def origin_of(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns that mark a row, of metrics.json: whether the test images chose the epoch, and what the weights are."""
+    return {"optimistic": bool(summary.get("optimistic", False)), "weights": summary["weights"]}
 
 
 def separability(model: Model) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from heteroscope.errors import StoreError
 from heteroscope.evaluation.baseline import INTERVALS
+from heteroscope.evaluation.leaks import seen_counts, seen_rows
 from heteroscope.evaluation.scores import study_scores
 
 REPORTED = ("precision", "recall", "f1")
@@ -101,20 +102,14 @@ def misclassified(called: pd.DataFrame) -> pd.DataFrame:
 
 
 def seen_in_training(split: pd.DataFrame, images: pd.DataFrame, share: str) -> dict[str, int]:
-    """How many test images and their patients stand on the training side too: a split that leaks has some.
+    """How many test images and their patients stand on the training side of a network too.
 
     Args:
         split: columns image_id, group, part.
         images: columns image_id and content, which is the same of images with the same bytes.
         share: the part that the network is trained on; what selects its epoch is on the same side.
     """
-    rows = split.assign(content=split["image_id"].map(images.set_index("image_id")["content"]))
-    training = rows[rows["part"].isin([share, "validation"] if share == "train" else [share])]
-    test = rows[rows["part"] == "test"]
-    return {
-        "test_images_in_training": int(test["content"].isin(training["content"]).sum()),
-        "test_patients_in_training": len(set(test["group"]) & set(training["group"])),
-    }
+    return seen_counts(seen_rows(split, images, [share, "validation"] if share == "train" else [share]))
 
 
 def summary(

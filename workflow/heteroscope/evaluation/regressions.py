@@ -12,20 +12,24 @@ import pandas as pd
 
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.baseline import EMBEDDING
-from heteroscope.evaluation.intervals import BOOTSTRAPS, resample_weights, sums_by_patient
-from heteroscope.evaluation.models import Scores, score_columns
+from heteroscope.evaluation.intervals import BOOTSTRAPS, FEWEST_PATIENTS, resample_weights, sums_by_patient
+from heteroscope.evaluation.leaks import seen_counts
+from heteroscope.evaluation.models import Scores, origin_of, score_columns
 from heteroscope.evaluation.scores import estimate
 from heteroscope.store import read_json, read_table
 
 if TYPE_CHECKING:
     from heteroscope.training.regression import Regressed
 
-MEASURES = ("rmse", "mae", "r2")
+MEASURES = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 INTERVALS = f"95 %, percentiles of {BOOTSTRAPS} bootstraps of patients, conditional on the trained regressors"
+NO_INTERVALS = f"none: fewer than {FEWEST_PATIENTS} test patients"
 
 
 def error_scores(predicted: np.ndarray, target: np.ndarray, group: np.ndarray) -> Scores:
     """RMSE, MAE and R²: mean and sd over seeds, and the ends of the 95 % interval over patients.
+
+    Of fewer than `FEWEST_PATIENTS` patients there is no interval: its ends are NaN.
 
     R² is one minus the mean squared error over the variance of the target among the same images: what always says their
     mean has 0, and what is worse than that less. It is not defined where the target does not vary.
@@ -37,7 +41,8 @@ def error_scores(predicted: np.ndarray, target: np.ndarray, group: np.ndarray) -
     """
     _, patient = np.unique(group, return_inverse=True)
     patients = int(patient.max()) + 1
-    weight = np.vstack([np.ones((1, patients), dtype=np.int64), resample_weights(patients)])
+    observed = np.ones((1, patients), dtype=np.int64)
+    weight = observed if patients < FEWEST_PATIENTS else np.vstack([observed, resample_weights(patients)])
     error = predicted - target
     centred = target - target.mean()  # sums of squares then keep their digits
 
@@ -55,10 +60,16 @@ def error_scores(predicted: np.ndarray, target: np.ndarray, group: np.ndarray) -
     return {name: estimate(values[name]) for name in MEASURES}
 
 
-def prediction_rows(samples: Samples, trained: Regressed) -> pd.DataFrame:
-    """One row a seed and test image: the target, what is predicted, and the training mean beside it."""
+def prediction_rows(samples: Samples, trained: Regressed, seen: pd.DataFrame) -> pd.DataFrame:
+    """One row a seed and test image: the target, what is predicted, the training mean beside it, and what leaks.
+
+    Args:
+        samples: all rows.
+        trained: the regressor.
+        seen: `leaks.seen_rows`.
+    """
     seeds = len(trained.predicted)
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "seed": np.repeat(np.arange(seeds), len(trained.test)),
             "image_id": np.tile(samples.image_id[trained.test], seeds),
@@ -68,6 +79,7 @@ def prediction_rows(samples: Samples, trained: Regressed) -> pd.DataFrame:
             "training_mean": trained.mean,
         }
     )
+    return rows.merge(seen.drop(columns="group"), on="image_id", how="left", validate="many_to_one")
 
 
 def scores_of(predictions: pd.DataFrame) -> tuple[Scores, Scores]:
@@ -82,17 +94,21 @@ def scores_of(predictions: pd.DataFrame) -> tuple[Scores, Scores]:
 def summary(samples: Samples, trained: Regressed, predictions: pd.DataFrame, target: str) -> dict[str, Any]:
     """What `metrics.json` of a regression holds: errors, those of the training mean, and what they stand on."""
     scores, baseline = scores_of(predictions)
+    patients = predictions["group"].nunique()
     return {
         "target": target,
         "metrics": scores,
         "baseline": baseline,
-        "intervals": INTERVALS,
+        "intervals": NO_INTERVALS if patients < FEWEST_PATIENTS else INTERVALS,
         "training_mean": trained.mean,
         "regressor": trained.spec.regressor.model_dump(mode="json"),
         "tuned": [asdict(candidate) for candidate in trained.candidates],
         "rows": {"train": trained.trained, "test": len(trained.test)},
         "unknown": trained.unknown,
-        "test_patients": len(np.unique(samples.group[trained.test])),
+        "test_patients": patients,
+        "few": patients < FEWEST_PATIENTS,
+        "optimistic": False,  # training rows alone choose hyper-parameters
+        **seen_counts(predictions[predictions["seed"] == 0]),
         "features": samples.features.shape[1],
         "seeds": len(trained.predicted),
         **{name: str(samples.embedding.get(name, "")) for name in EMBEDDING},
@@ -123,10 +139,12 @@ def regression_table(regressed: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "seeds": predictions["seed"].nunique(),
                 "images": len(first),
                 "patients": first["group"].nunique(),
+                "few": first["group"].nunique() < FEWEST_PATIENTS,
                 "unknown": sum(fold["unknown"]["test"] for fold in summaries),
             }
             | score_columns(scores)
             | {f"{name}_of_mean": baseline[name]["mean"] for name in MEASURES}
-            | {"weights": summaries[0]["weights"]}
+            | seen_counts(first)
+            | origin_of(summaries[0])
         )
     return pd.DataFrame(rows)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from heteroscope.evaluation.attribute_scores import FEWEST_PATIENTS
+from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.figures.style import INK, NEUTRAL, PALETTE, WIDTH, label_colors, sentence, styled
 
 ROW = 0.24  # inches

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from heteroscope.evaluation.models import Scores
+from heteroscope.evaluation.regressions import MEASURES
 from heteroscope.figures.style import NEUTRAL, PALETTE, styled
 
-NAMES = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 SIDE = 4.4  # inches
 
 
@@ -36,10 +39,24 @@ def draw_predicted(predicted: np.ndarray, target: np.ndarray, scores: Scores, *,
     axis.grid()
     axis.set_title(f"Predicted and true {name}, {len(target)} test images")
     figure.legend(loc="outside lower left", ncols=2)
-    text = "\n".join(_told(NAMES[measure], score) for measure, score in scores.items())
+    text = "\n".join(_told(MEASURES[measure], score) for measure, score in scores.items())
     axis.text(0.03, 0.97, text, transform=axis.transAxes, va="top", fontsize=8,
               bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2})  # fmt: skip
     return figure
+
+
+def stands_on(summary: Mapping[str, Any]) -> str:
+    """The footer of `draw_predicted`: what must be known before its numbers are believed, from metrics.json."""
+    few = f"few test patients ({summary['test_patients']}): no intervals"
+    told = [
+        summary["regressor"]["method"],
+        few if summary["few"] else "95 % intervals",
+        f"weights: {summary['weights']}",
+    ]
+    for name, total in (("images", summary["rows"]["test"]), ("patients", summary["test_patients"])):
+        if seen := summary[f"test_{name}_in_training"]:
+            told.append(f"{seen} of {total} test {name} also in training")
+    return "; ".join(told)
 
 
 def _told(name: str, score: dict[str, float]) -> str:

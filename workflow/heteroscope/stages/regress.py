@@ -22,26 +22,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments.parse_args(argv)
     fix_threads(args.threads)
 
+    import numpy as np
+
     from heteroscope import store
     from heteroscope.embedding.samples import load_samples
+    from heteroscope.evaluation.leaks import seen_rows
     from heteroscope.evaluation.regressions import prediction_rows, summary
-    from heteroscope.figures.regressions import draw_predicted
+    from heteroscope.figures.regressions import draw_predicted, stands_on
     from heteroscope.figures.style import save_figure
     from heteroscope.training.regression import target_of, train_regression
 
     spec: Regression = parse(Regression, args.spec)
     samples = load_samples(args.embeddings, args.views, args.split)
-    target = target_of(samples, store.read_table(args.images), spec.target, args.dataset)
+    images, split = store.read_table(args.images), store.read_table(args.split)
+    target = target_of(samples, images, spec.target, args.dataset)
     trained = train_regression(samples, target, spec, dataset=args.dataset, threads=args.threads)
-    predictions = prediction_rows(samples, trained)
+    taking_part = split["image_id"].isin(samples.image_id[np.isfinite(target)])
+    predictions = prediction_rows(samples, trained, seen_rows(split[taking_part], images, ["train"]))
     document = summary(samples, trained, predictions, spec.target)
     store.write_table(predictions, args.predictions)
     store.write_json(document, args.metrics)
     figure = draw_predicted(
         trained.predicted.mean(axis=0), trained.target, document["metrics"], mean=trained.mean, name=spec.target
     )
-    footer = f"{spec.regressor.method}; 95 % intervals; weights: {document['weights']}"
-    save_figure(figure, args.scatter, footer=footer)
+    save_figure(figure, args.scatter, footer=stands_on(document))
 
 
 if __name__ == "__main__":
