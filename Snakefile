@@ -47,8 +47,9 @@ onstart:
 
 
 onsuccess:
-    # of a run that was asked for other files, the reports may be those of an older one
-    if not workflow.dag_settings.targets:
+    # of a run that was asked for other files or a part, the reports may be those of an older one, or not be there
+    asked = workflow.dag_settings
+    if not (asked.targets or asked.until or asked.omit_from):
         studies = list(layout.config.studies)
         shell("python -m heteroscope.summary {studies:q}")
 

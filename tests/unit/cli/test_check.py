@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,9 @@ def configuration() -> dict[str, Any]:
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration in the current folder, one image that it names, and two results."""
     monkeypatch.chdir(tmp_path)
-    Path("images").mkdir()
-    Path("images/a.png").touch()
+    for name in ("n", "d"):
+        Path("images", name).mkdir(parents=True)
+        Path("images", name, f"{name}.png").touch()
     for path in (VERDICT, TABLE):
         write(path)
     path = tmp_path / "study.yaml"
@@ -145,13 +148,42 @@ def test_missing_images_and_weights_are_told_beside_edited_results(
     raw = configuration()
     raw["backbones"]["frozen"]["weights"] = "mine.pth"
     config.write_text(yaml.safe_dump(raw, sort_keys=False))
-    Path("images/a.png").unlink()
+    for path in Path("images").rglob("*.png"):
+        path.unlink()
     TABLE.write_text("edited")
     status, output = check(capsys, config)
     assert status == 1
     assert "backbones.frozen.weights: 'mine.pth': no such file" in output
     assert "images: no image below it" in output
     assert f"{TABLE}: changed by hand" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": {"normal": ["N"], "disease": ["d"]}}, "datasets.folder: no image is left of class normal .*'n'"),
+        (
+            {"adapter": "table", "table": "t.csv", "path": "file", "label": "finding"},
+            r"datasets.folder: .*t\.csv: .*'finding'",
+        ),
+        (
+            {"adapter": "table", "table": "t.csv", "path": "file", "label": "kind"},
+            "datasets.folder: 1 of 3 rows are left out .*missing 1",
+        ),
+    ],
+    ids=["words of a class", "column", "file"],
+)
+def test_tables_and_classes_are_read_before_anything_runs(
+    change: dict[str, Any], message: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("images/t.csv").write_text("file,kind\nn/n.png,n\nd/d.png,d\nd/gone.png,d\n")
+    raw = configuration()
+    raw["datasets"]["folder"] |= change
+    config.write_text(yaml.safe_dump(raw, sort_keys=False))
+    wrong = "rows are left out" not in message
+    with pytest.raises(SystemExit) if wrong else nullcontext():
+        main(["check", str(config), "--no-plan"])
+    assert re.search(message, capsys.readouterr().out)
 
 
 def test_every_kind_of_result_is_looked_at() -> None:

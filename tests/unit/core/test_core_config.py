@@ -171,6 +171,11 @@ def test_every_configuration_of_the_project_is_sound(path: Path) -> None:
             "studies.planted.backbones.0: 'small-cnn+': allowed: an id of lower-case",
         ),
         ((*STUDY, "primary", "clustering"), "x", "studies.planted.primary.clustering: 'x' is not one of this study's"),
+        (
+            (*STUDY, "backbones"),
+            ["small"],
+            "studies.planted.backbones.0: unknown id 'small' (did you mean 'small-cnn'?)",
+        ),
         # splits
         (("splits", "holdout", "test"), 1.5, "splits.holdout.test: 1.5: allowed: less than 1"),
         (

@@ -181,3 +181,13 @@ def test_one_class_only_is_an_error_that_names_the_labels_there(tmp_path: Path) 
     spec = FolderDataset(adapter="folder", root="x", classes=CLASSES)
     with pytest.raises(DataError, match=r"no image is left of class disease \(1 images kept; .*unlabelled 1.*'ill'"):
         curated(root, spec)
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    picture(root / "a.png", 1)
+    text = "a.png,n,F,1\nA_LEFT.png,d,F,2\nB_LEFT.png,d,M,3\n"
+    with pytest.raises(
+        DataError, match=r"no image is left .* 2 rows name files .* such as 'A_LEFT\.png': check .*`root`"
+    ):
+        curated(root, table_spec(root, text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import pickle
 import re
 import urllib.error
 import zipfile
@@ -189,6 +190,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run what the file holds
+            reason = "it holds more than tensors and plain values, or PyTorch did not write it"
         raise DataError(f"{path}: not a weights file that is safe to load ({reason})") from None
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: holds a {type(content).__name__}, expected a mapping of tensors (a state dict)")

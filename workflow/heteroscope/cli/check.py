@@ -30,7 +30,9 @@ from heteroscope.checksums import RESULTS, recorded_below, recorded_checksum
 from heteroscope.cli.plan import plan_lines, planned_jobs
 from heteroscope.config import Study, load
 from heteroscope.config.repeated import refuse_repeated_keys
-from heteroscope.data.listing import scan
+from heteroscope.data.listing import ListedFile, scan
+from heteroscope.data.quality import counted_reasons, rejected_unopened
+from heteroscope.data.sources import read_source
 from heteroscope.data.targets import target_values
 from heteroscope.errors import ConfigError, DataError, StoreError, UserError
 from heteroscope.layout import Layout
@@ -72,9 +74,11 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--directory {str(args.directory)!r}: no such folder")
     config = args.config.resolve()
     os.chdir(args.directory)  # as snakemake does: all paths of the configuration and the layout start there
-    problems = [*missing_sources(layout), *wrong_targets(layout)]
+    missing = list(missing_sources(layout))
+    wrong, left_out = ([], []) if missing else rows_of_sources(layout)
+    problems = [*missing, *wrong, *wrong_targets(layout)]
     results = check_results(layout)
-    for line in [*problems, *results.lines()]:
+    for line in [*problems, *left_out, *results.lines()]:
         print(line)
     if results.changed:
         print(f"\n{_remedy(list(results.changed), args)}")
@@ -150,6 +154,26 @@ def missing_sources(layout: Layout) -> Iterator[str]:
             check()
         except UserError as error:
             yield str(error)
+
+
+def rows_of_sources(layout: Layout) -> tuple[list[str], list[str]]:
+    """What is wrong with tables and classes, and which rows are left out before any image is opened."""
+    wrong, left_out = [], []
+    for name, (root, tables) in layout.scanned().items():
+        spec = layout.config.datasets[name]
+        files = [ListedFile(path, size, "") for path, (size, _) in scan(root, tables).items()]
+        try:
+            source = read_source(spec, root, files)
+            rejected = rejected_unopened(source, spec, root=root, paths=[file.path for file in files])
+        except UserError as error:
+            wrong.append(f"datasets.{name}: {error}")
+            continue
+        if len(rejected):
+            left_out.append(
+                f"datasets.{name}: {len(rejected)} of {len(source)} rows are left out before any image is opened"
+                f" ({counted_reasons(rejected)})"
+            )
+    return wrong, left_out
 
 
 def wrong_targets(layout: Layout) -> Iterator[str]:

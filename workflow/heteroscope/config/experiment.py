@@ -153,16 +153,6 @@ class Study(Closed):
         description="the one analysis that the verdict rests on; all others are sensitivity analyses"
     )
 
-    @model_validator(mode="after")
-    def _primary_is_one_of_them(self) -> Self:
-        for axis, value, known in (
-            ("backbone", self.primary.backbone, self.backbones),
-            ("clustering", self.primary.clustering, self.clusterings),
-        ):
-            if value not in known:
-                raise ValueError(f"primary.{axis}: {value!r} is not one of this study's {axis}s: {', '.join(known)}")
-        return self
-
 
 class StudyContext(Closed):
     """A study with every entry that it names, as the comparison and the report receive it."""

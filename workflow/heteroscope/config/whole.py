@@ -53,6 +53,7 @@ class Config(Closed):
     def _references_exist(self) -> Self:
         if problems := [
             *_unknown_references(self),
+            *_primary_problems(self),
             *_union_problems(self),
             *_split_problems(self),
             *_protocol_problems(self),
@@ -109,6 +110,22 @@ def _unknown_references(config: Config) -> list[str]:
         f"{path}: unknown id {value!r}{did_you_mean(value, allowed)}; known: {', '.join(allowed) or 'none'}"
         for path, value, allowed in _references(config)
         if value not in allowed
+    ]
+
+
+def _primary_problems(config: Config) -> list[str]:
+    axes = [
+        (name, axis, value, known)
+        for name, study in config.studies.items()
+        for axis, value, known in (
+            ("backbone", study.primary.backbone, study.backbones),
+            ("clustering", study.primary.clustering, study.clusterings),
+        )
+    ]
+    return [
+        f"studies.{name}.primary.{axis}: {value!r} is not one of this study's {axis}s: {', '.join(known)}"
+        for name, axis, value, known in axes
+        if value not in known
     ]
 
 

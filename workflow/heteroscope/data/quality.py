@@ -89,10 +89,7 @@ def curate(
     Raises:
         DataError: a class has no image left, or a filter or balance names an unknown attribute.
     """
-    rows = _Rows(source.rename(columns={"label": "source_label"}))
-    _match(rows, spec.classes, spec.match)
-    rows.reject(~meets(rows.kept, spec.filter), "filtered", "does not meet the dataset's filter")
-    _require_classes(rows.kept, rows.table_of_rejected(), spec.class_names)  # before anything is decoded in vain
+    rows = _asked_for(source, spec)
     if "sha256" not in source:  # the images of a union were verified by their own datasets
         _find(rows, root, {file.path: file.sha256 for file in listing})
         _decode(rows, root, workers)
@@ -105,7 +102,35 @@ def curate(
     return _as_images(rows.kept), rejected
 
 
+def rejected_unopened(source: pd.DataFrame, spec: Any, *, root: Path, paths: Iterable[str]) -> pd.DataFrame:
+    """The rejected rows of a source as far as they are known before any image is opened.
+
+    Args:
+        source: as `sources.read_source` gives it.
+        spec: the dataset's configuration.
+        root: the folder that paths are relative to.
+        paths: the files there.
+
+    Raises:
+        DataError: a class has no image left, or a filter names an unknown attribute.
+    """
+    rows = _asked_for(source, spec)
+    _find(rows, root, dict.fromkeys(paths, ""))
+    rejected = rows.table_of_rejected()
+    _require_classes(rows.kept, rejected, spec.class_names)
+    return rejected
+
+
 # ------------------------------------------------------------------------------------------ steps
+
+
+def _asked_for(source: pd.DataFrame, spec: Any) -> _Rows:
+    """The rows of a class that meet the filter; there must be some of each class before anything is opened in vain."""
+    rows = _Rows(source.rename(columns={"label": "source_label"}))
+    _match(rows, spec.classes, spec.match)
+    rows.reject(~meets(rows.kept, spec.filter), "filtered", "does not meet the dataset's filter")
+    _require_classes(rows.kept, rows.table_of_rejected(), spec.class_names)
+    return rows
 
 
 def _match(rows: _Rows, classes: Mapping[str, Sequence[str]], how: str) -> None:
@@ -218,13 +243,24 @@ def _require_classes(kept: pd.DataFrame, rejected: pd.DataFrame, class_names: It
     empty = [name for name in class_names if not (kept["label"] == name).any()]
     if not empty:
         return
-    reasons = ", ".join(f"{reason} {count}" for reason, count in rejected["reason"].value_counts().items())
     labels = rejected.loc[rejected["reason"] == "unlabelled", "label"].value_counts().index[:8]
     hint = f" The commonest labels of no class: {', '.join(map(repr, labels))}." if len(labels) else ""
+    hint += " Check the words under the dataset's `classes`, `match`, `filter` and `balance`"
+    absent = rejected.loc[rejected["reason"] == "missing", "path"]
+    if len(absent) > len(rejected) / 2:
+        hint = (
+            f" {len(absent)} rows name files that are not below the root, such as {absent.iloc[0]!r}: check the"
+            " dataset's `root` and where its table names the files"
+        )
     raise DataError(
-        f"no image is left of class {', '.join(empty)} ({len(kept)} images kept; rejected: {reasons or 'none'}).{hint}"
-        " Check the words under the dataset's `classes`, `match`, `filter` and `balance`"
+        f"no image is left of class {', '.join(empty)} ({len(kept)} images kept; rejected:"
+        f" {counted_reasons(rejected) or 'none'}).{hint}"
     )
+
+
+def counted_reasons(rejected: pd.DataFrame) -> str:
+    """How many rows are rejected for each reason, in words."""
+    return ", ".join(f"{reason} {count}" for reason, count in rejected["reason"].value_counts().items())
 
 
 def _as_images(kept: pd.DataFrame) -> pd.DataFrame:

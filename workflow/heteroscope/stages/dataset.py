@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from heteroscope.config import Dataset, UnionDataset, parse
 from heteroscope.stages.command import fix_threads, parser, run
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     fix_threads(args.threads)
 
     from heteroscope.data.listing import read_listing
-    from heteroscope.data.quality import class_counts, curate
+    from heteroscope.data.quality import class_counts, counted_reasons, curate
     from heteroscope.data.sources import read_source, read_union
     from heteroscope.store import read_table, write_table
 
@@ -43,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         listing = read_listing(args.listing)
         source = read_source(spec, args.root, listing)
     images, rejected = curate(source, spec, root=args.root, listing=listing, workers=args.workers)
+    if len(rejected):
+        rows, reasons = len(rejected) + len(images), counted_reasons(rejected)
+        log.warning("%d of %d rows are left out (%s); each stands in %s", len(rejected), rows, reasons, args.rejected)
     write_table(images, args.images)
     write_table(rejected, args.rejected)
     write_table(class_counts(images, spec.class_names), args.classes)
