@@ -17,6 +17,7 @@ from heteroscope.evaluation.analysis import CONTROL_ARMS, Analysis
 from heteroscope.evaluation.statistics import critical_gain
 from heteroscope.evaluation.verdict import POWER, LabelTest
 from heteroscope.figures.style import HEAT, INK, MISSING, NEUTRAL, PALETTE, WIDTH, sentence, styled
+from heteroscope.metric_names import metric_name
 
 ARM_COLORS = {"size": PALETTE[4], "balanced": PALETTE[1]}
 ARM_NAMES = {"size": "random sets of the same size", "balanced": "random sets with the same class counts"}
@@ -27,12 +28,6 @@ DARK_SHARE = 0.6  # of the colour scale, beyond which white text is read better
 HIGHEST = 1.02  # upper end of an axis of metrics
 MOST_VALUES = 16  # clusters up to which a heat map can show its values
 LOW_POWER = 0.08  # below which an angle is written above its point
-METRIC_NAMES = {"auc": "AUC", "f1": "F1"}
-
-
-def metric_name(metric: str) -> str:
-    """A metric as it is written for a reader."""
-    return METRIC_NAMES.get(metric, metric)
 
 
 @styled

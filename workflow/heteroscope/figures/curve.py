@@ -13,8 +13,8 @@ from matplotlib.ticker import NullFormatter
 from heteroscope.config import Controls
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.curve import EXPECTED, points
-from heteroscope.figures.comparison import metric_name
 from heteroscope.figures.style import INK, NEUTRAL, WIDTH, colors, styled
+from heteroscope.metric_names import metric_name
 
 CURVE = "#7A7A7A"  # grey: colours are the clusters'
 BAND = "#E2E2E2"

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from heteroscope.evaluation.models import ROC_GRID
 from heteroscope.figures.style import INK, NEUTRAL, PALETTE, WIDTH, colors, sentence, styled
+from heteroscope.metric_names import metric_name
 
-SCORES = {"accuracy": "accuracy", "auc": "AUC", "f1": "F1"}
+SCORES = ("accuracy", "auc", "f1")
 SILHOUETTES = {"silhouette_labels": ("o", "labels"), "silhouette_clusters": ("s", "clusters")}
 MOST_COLUMNS = 3
 
@@ -29,11 +30,11 @@ def draw_models(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH + 1.4, 0.42 * len(names) + 1.7), layout="constrained")
     axes = figure.subplots(1, panels, sharey=True)
     place = np.arange(len(names))
-    for axis, (metric, words) in zip(axes, SCORES.items(), strict=False):
+    for axis, metric in zip(axes, SCORES, strict=False):
         value, low, high = (table[f"{metric}{ending}"].to_numpy(dtype=float) for ending in ("", "_low", "_high"))
         axis.hlines(place, low, high, color=NEUTRAL, linewidth=1.6)
         axis.plot(value, place, "o", color=PALETTE[0], markersize=6)
-        axis.set_title(words)
+        axis.set_title(metric_name(metric))
     _draw_silhouettes(axes[-1], table, place)
     for axis in axes:
         axis.grid(axis="x")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from heteroscope.config import Backbone, Clustering, Head, Reduction, Split, StudyContext, TestPerClass, TestWhere
+from heteroscope.metric_names import metric_name
 from heteroscope.provenance import versions
 
 CLUSTERINGS = {"kmeans": "k-means", "ward": "Ward's method", "gmm": "a Gaussian mixture"}
 OPTIMIZERS = {"adam": "Adam", "sgd": "stochastic gradient descent"}
-MONITORS = {"accuracy": "accuracy", "auc": "AUC", "loss": "loss"}
 FREE_OF_SCALE = "each feature scaled to mean 0 and standard deviation 1 over the training rows"
 
 
@@ -118,7 +118,7 @@ def _head(head: Head) -> str:
         f"Linear classifiers (heads) were trained on frozen embeddings{scaled} by {OPTIMIZERS[head.optimizer]} ({loss},"
         f" learning rate {head.learning_rate:g}{decay}, {head.batch_size} images a step, at most {head.epochs} epochs,"
         f" stopped after {head.patience} epochs without a better one, the epoch of the best {head.selection}"
-        f" {MONITORS[head.monitor]}; {head.seeds} seeds): one on all training images and one on those of each"
+        f" {metric_name(head.monitor)}; {head.seeds} seeds): one on all training images and one on those of each"
         " cluster."
     )
 

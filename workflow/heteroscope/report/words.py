@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heteroscope.metric_names import METRIC_NAMES
+
 QUESTION = "Does hidden heterogeneity in these images change what a network learns from them?"
 
 ANSWERS = {
@@ -156,8 +158,7 @@ INTERVAL = (
     " left out where a class has too few patients)"
 )
 
-COLUMNS = {
-    "f1": "F1",
+COLUMNS = METRIC_NAMES | {
     "patient_accuracy": "patient accuracy",
     "recognition_rate": "patient recognition rate",
     "within_distance": "distance within",
@@ -166,7 +167,6 @@ COLUMNS = {
     "gain_p_holm": "p (Holm)",
     "gained": "accuracy gain (90 %)",
     "endless": "p of endless draws (95 %)",
-    "auc": "AUC",
     "p_holm": "p (Holm)",
     "p_nonlinear": "p (curved rule)",
     "jaccard": "comes back",
