@@ -15,7 +15,7 @@ from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.evaluation.scores import ESTIMATES, score_table, study_scores
 
 ALL = "all"
-ENDS = {"": "mean", "_low": "low", "_high": "high"}
+COLUMNS = {"value": "mean", "low": "low", "high": "high"}
 
 
 def attribute_scores(analysis: Analysis, images: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -30,14 +30,15 @@ def attribute_scores(analysis: Analysis, images: pd.DataFrame, metric: str) -> p
         metric: the study's.
 
     Returns:
-        Columns backbone, attribute, level, images, patients, test_{class} (images), few; accuracy, the study's metric
-        and sensitivity_{class}, each with `_low` and `_high`, the ends of its 95 % interval over patients; and what
-        marks the analysis. The first row, of level `all`, is the whole test set. A level of fewer than
-        `FEWEST_PATIENTS` patients is `few` and has no scores; sensitivities ask so many patients of the class, and
-        metrics other than accuracy so many of every class.
+        A row a level and score: columns backbone, attribute, level, metric (accuracy, the study's metric, and the
+        sensitivity of each class), class (None but of sensitivities), images and patients (of the class, where there
+        is one), few; value, a mean over seeds, low and high, the ends of its 95 % interval over patients; and what
+        marks the analysis. The first rows, of level `all`, are the whole test set. A score of fewer than
+        `FEWEST_PATIENTS` patients, or for metrics other than accuracy of fewer in any class, is `few` and has no
+        value.
     """
     everyone = np.ones(len(analysis.test), dtype=bool)
-    rows = [_row(analysis, everyone, (ALL, ALL), metric)]
+    rows = _rows(analysis, everyone, (ALL, ALL), metric)
     table = images.set_index("image_id")
     for column in telling_columns(images):
         levels = levels_of(table[column])
@@ -47,36 +48,42 @@ def attribute_scores(analysis: Analysis, images: pd.DataFrame, metric: str) -> p
         present = [level for level in levels.categories if (of_test == level).any()]
         if len(present) > 1:
             name = column.removeprefix("attr_")
-            rows += [_row(analysis, (of_test == level).to_numpy(), (name, level), metric) for level in present]
+            for level in present:
+                rows += _rows(analysis, (of_test == level).to_numpy(), (name, level), metric)
     return pd.DataFrame(rows).assign(**provenance_of(analysis))
 
 
-def _row(analysis: Analysis, members: np.ndarray, names: tuple[str, str], metric: str) -> dict[str, Any]:
+def _rows(analysis: Analysis, members: np.ndarray, names: tuple[str, str], metric: str) -> list[dict[str, Any]]:
     """The scores on some test images (n,) bool."""
     label, group = (analysis.test[name].to_numpy()[members] for name in ("label", "group"))
-    patients = len(np.unique(group))
-    of_class = {name: len(np.unique(group[label == c])) for c, name in enumerate(analysis.class_names)}
-    row: dict[str, Any] = dict(zip(("attribute", "level"), names, strict=True)) | {
-        "images": int(members.sum()),
-        "patients": patients,
-        **{f"test_{name}": int((label == c).sum()) for c, name in enumerate(analysis.class_names)},
-        "few": patients < FEWEST_PATIENTS,
+    everyone = (len(label), len(np.unique(group)))
+    of_class = [(int((label == c).sum()), len(np.unique(group[label == c]))) for c in range(len(analysis.class_names))]
+    fewest = min(patients for _, patients in of_class)
+    # (metric, class) → images and patients it is of, and whether they are too few
+    asked: dict[tuple[str, str | None], tuple[int, int, bool]] = {
+        (name, None): (*everyone, count < FEWEST_PATIENTS)
+        for name, count in ((metric, fewest), ("accuracy", everyone[1]))
     }
-    asked = {f"sensitivity_{name}": count for name, count in of_class.items()}
-    asked = {"accuracy": patients, metric: patients if metric == "accuracy" else min(of_class.values())} | asked
-    found: dict[str, dict[str, float]] = {}
-    if max(asked.values()) >= FEWEST_PATIENTS:
+    for name, (images, patients) in zip(analysis.class_names, of_class, strict=True):
+        asked["sensitivity", name] = images, patients, patients < FEWEST_PATIENTS
+    found: dict[tuple[str, str | None], dict[str, float]] = {}
+    if not all(few for _, _, few in asked.values()):
         found = _scores(score_table(analysis.baseline[:, members], label, group, analysis.class_names))
-    for name, count in asked.items():
-        score = found[name] if count >= FEWEST_PATIENTS else {}
-        row |= {f"{name}{end}": score.get(key, np.nan) for end, key in ENDS.items()}
-    return {"backbone": analysis.backbone} | row
+    rows = []
+    for (name, class_name), (images, patients, few) in asked.items():
+        score = {} if few else found[name, class_name]
+        row: dict[str, Any] = {"backbone": analysis.backbone, "attribute": names[0], "level": names[1], "metric": name}
+        row |= {"class": class_name, "images": images, "patients": patients, "few": few}
+        rows.append(row | {column: score.get(key, np.nan) for column, key in COLUMNS.items()})
+    return rows
 
 
-def _scores(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Metric → mean, low and high: the study's metrics, and each class's sensitivity as `sensitivity_{class}`."""
-    sensitivity = scores[(scores["average"] == "class") & (scores["metric"] == "sensitivity")]
-    return study_scores(scores) | {
-        f"sensitivity_{row['class']}": {key: float(row[key]) for key in ESTIMATES}
-        for row in sensitivity.to_dict("records")
+def _scores(scores: pd.DataFrame) -> dict[tuple[str, str | None], dict[str, float]]:
+    """(metric, class) → mean, low and high: the study's metrics, and each class's sensitivity."""
+    of_class = scores[(scores["average"] == "class") & (scores["metric"] == "sensitivity")]
+    found: dict[tuple[str, str | None], dict[str, float]] = {
+        (name, None): score for name, score in study_scores(scores).items()
     }
+    for row in of_class.to_dict("records"):
+        found["sensitivity", row["class"]] = {key: float(row[key]) for key in ESTIMATES}
+    return found

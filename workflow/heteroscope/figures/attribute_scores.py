@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.figures.style import INK, NEUTRAL, PALETTE, WIDTH, label_colors, sentence, styled
+from heteroscope.metric_names import metric_name
 
 ROW = 0.24  # inches
 BETWEEN = 1.3  # rows, between attributes: the name of the next one stands there
@@ -18,7 +19,6 @@ MOST_ROWS = 40
 MOST_CLASSES = 4  # whose sensitivities can be told apart
 SPREAD = 0.44  # of a row, that the classes of a level take
 LONGEST = 24  # letters of a level that are shown
-NAMES = {"auc": "AUC", "f1": "F1"}
 
 
 @styled
@@ -31,20 +31,23 @@ def draw_attribute_scores(table: pd.DataFrame, metric: str) -> Figure:
         table: `attribute_scores.attribute_scores` of one backbone.
         metric: the study's.
     """
-    whole, levels = table.iloc[0], table.iloc[1:]
+    of_all = table["class"].isna()
+    by_metric, by_class = (
+        {str(name): rows.reset_index(drop=True) for name, rows in table[chosen].groupby(column, sort=False)}
+        for chosen, column in ((of_all, "metric"), (~of_all, "class"))
+    )
+    levels = by_metric["accuracy"].iloc[1:]  # the first row is the whole test set
     shown, left_out = _that_fit(levels)
     if shown.empty:
         return sentence("no attribute has two levels among the test images")
     place = _places(shown)
-    classes = [name.removeprefix("test_") for name in table.columns if name.startswith("test_")]
-    panels = 2 if len(classes) <= MOST_CLASSES else 1
+    panels = 2 if len(by_class) <= MOST_CLASSES else 1
     figure = Figure(figsize=(WIDTH + 0.4, 1.3 + ROW * (place.max() + 2)), layout="constrained")
     axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-    _draw(axes[0], shown, whole, place, {metric: PALETTE[0]})
-    axes[0].set_xlabel(f"{NAMES.get(metric, metric)}, 95 % interval over patients")
+    _draw(axes[0], shown, {metric: by_metric[metric]}, place, [PALETTE[0]])
+    axes[0].set_xlabel(f"{metric_name(metric)}, 95 % interval over patients")
     if panels == 2:
-        colors = dict(zip((f"sensitivity_{name}" for name in classes), label_colors(len(classes)), strict=True))
-        _draw(axes[1], shown, whole, place, colors)
+        _draw(axes[1], shown, by_class, place, label_colors(len(by_class)))
         axes[1].set_xlabel("sensitivity: share of a class that is found")
         axes[1].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handletextpad=0.1)
     _name_levels(axes[0], shown, place)
@@ -68,16 +71,28 @@ def _places(levels: pd.DataFrame) -> np.ndarray:
     return np.asarray(np.arange(len(levels)) + BETWEEN * begins)
 
 
-def _draw(axis: Axes, levels: pd.DataFrame, whole: pd.Series, place: np.ndarray, colors: dict[str, str]) -> None:
-    """Dots with intervals, one a level and column; where a level has none, why."""
-    offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(colors)) if len(colors) > 1 else np.zeros(1)
-    for (column, color), offset in zip(colors.items(), offsets, strict=True):
-        value, low, high = (levels[f"{column}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
-        axis.axvline(whole[column], color=color, linewidth=1, linestyle="--", alpha=0.7, zorder=1)
-        axis.hlines(place + offset, low, high, color=color, linewidth=1.4, gid=f"interval {column}")
-        axis.plot(value, place + offset, "o", color=color, markersize=5, markeredgecolor="white",
-                  label=column.removeprefix("sensitivity_"), gid=column)  # fmt: skip
-    missing = levels[list(colors)].isna().all(axis=1).to_numpy()
+def _draw(
+    axis: Axes, levels: pd.DataFrame, scores: dict[str, pd.DataFrame], place: np.ndarray, palette: list[str]
+) -> None:
+    """Dots with intervals, one a level and score; where a level has none, why.
+
+    Args:
+        axis: where to.
+        levels: the rows of accuracy that are shown.
+        scores: name → its rows, with the index of `levels`; the first one is the whole test set.
+        place: (n,) heights of the levels.
+        palette: a colour a score.
+    """
+    offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(scores)) if len(scores) > 1 else np.zeros(1)
+    missing = np.ones(len(levels), dtype=bool)
+    for (name, rows), color, offset in zip(scores.items(), palette, offsets, strict=True):
+        of_levels = rows.loc[levels.index, ["value", "low", "high"]]
+        value, low, high = of_levels.to_numpy(dtype=float).T
+        axis.axvline(rows["value"].iloc[0], color=color, linewidth=1, linestyle="--", alpha=0.7, zorder=1)
+        axis.hlines(place + offset, low, high, color=color, linewidth=1.4, gid=f"interval {name}")
+        axis.plot(value, place + offset, "o", color=color, markersize=5, markeredgecolor="white", label=name,
+                  gid=name)  # fmt: skip
+        missing &= np.isnan(value)
     if missing.all():
         axis.set_xlim(0, 1)
     for y, few in zip(place[missing], levels["few"].to_numpy()[missing], strict=True):

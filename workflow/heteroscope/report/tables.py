@@ -229,25 +229,26 @@ def metrics_table(metrics: pd.DataFrame, backbone: str) -> Table:
 def attribute_scores_table(scores: pd.DataFrame, backbone: str) -> Table:
     """The pooled head of one backbone in each level of each attribute."""
     frame = scores[scores["backbone"] == backbone]
-    counts = [name for name in frame.columns if name.startswith("test_")]
-    ends = [name for name in frame.columns.drop(counts) if name.endswith("_low")]
-    metrics = [name.removesuffix("_low") for name in ends]
-    shown = ["attribute", "level", "images", *counts, "patients"]
-    rows = [
-        [
-            *(cell(row[name], muted=bool(row["few"])) for name in shown),
-            *(score_cell(row[name], np.nan, row[f"{name}_low"], row[f"{name}_high"]) for name in metrics),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    names = [COLUMNS.get(name, name.replace("sensitivity_", "sensitivity of ")) for name in metrics]
+    classes = frame["class"].dropna().unique().tolist()
+    rows, columns = [], []
+    for (attribute, level), of_level in frame.groupby(["attribute", "level"], sort=False):
+        whole, by_class = (of_level[of_level["class"].isna() == which] for which in (True, False))
+        told = whole.iloc[0]
+        cells = [attribute, level, told["images"], *by_class["images"], told["patients"]]
+        few = bool(whole.loc[whole["metric"] == "accuracy", "few"].all())
+        scored = of_level[["value", "low", "high"]].itertuples(index=False)
+        rows.append(
+            [*(cell(text, muted=few) for text in cells), *(score_cell(v, np.nan, *ends) for v, *ends in scored)]
+        )
+        columns = whole["metric"].tolist()
+    names = [*(COLUMNS.get(name, name) for name in columns), *(f"sensitivity of {name}" for name in classes)]
     return table(
         "The head trained on all training images, in each level of each attribute of the test images: mean over seeds,"
         f" and {INTERVAL}. Pale: too few patients for a number. This describes and tests nothing; of many levels some"
         " lie far off by chance.",
-        ["attribute", "level", "all", *(name.removeprefix("test_") for name in counts), "patients", *names],
+        ["attribute", "level", "all", *map(str, classes), "patients", *names],
         rows,
-        groups=[("", 2), ("test images", 1 + len(counts)), ("", 1 + len(metrics))],
+        groups=[("", 2), ("test images", 1 + len(classes)), ("", 1 + len(names))],
     )
 
 
