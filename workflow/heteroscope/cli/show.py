@@ -32,12 +32,22 @@ SHOWN = {  # table → the columns that answer most questions; all of them by --
     ],
     "baseline": ["cluster", "test_size", "patients", "accuracy", "auc", "sensitivity", "specificity"],
     "attributes": ["attribute", "measure", "association", "p_holm"],
+    "attribute-scores": [
+        *("attribute", "level", "images", "patients", "accuracy", "accuracy_low", "accuracy_high"),
+        *("value", "low", "high"),
+    ],
+    "regressions": ["regression", "target", "patients", "mae", "mae_of_mean", "r2", "r2_low", "r2_high"],
 }
 EXPLAINED = {
     "clusters": "training rows by class, test images, and what a head of its own gains",
     "baseline": "the pooled head, on all test images and cluster by cluster",
     "attributes": "what goes with the clusters: a correlate, not a cause",
+    "attribute-scores": "accuracy of the pooled head, level by level; no test",
+    "regressions": "numbers predicted from embeddings, beside the training mean",
 }
+
+
+OPTIONAL = ("attribute-scores", "regressions")  # an older version has no scores, and many a study no regressions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +84,9 @@ def main(args: argparse.Namespace) -> None:
     verdict = read_json(folder / "verdict.json")
     print_verdict(console, verdict)
     for name, columns in SHOWN.items():
-        table = of_primary(read_table(folder / f"{name}.csv"), verdict["primary"])
+        if name in OPTIONAL and name not in names:
+            continue
+        table = of_accuracy(of_primary(read_table(folder / f"{name}.csv"), verdict["primary"]))
         console.print(Text.assemble("\n", (name, "bold"), f": {EXPLAINED[name]}"), soft_wrap=True)
         print_table(console, selected(table, columns))
     report = args.directory / "results/report" / args.study / "index.html"
@@ -111,6 +123,11 @@ def of_primary(table: pd.DataFrame, primary: dict[str, str]) -> pd.DataFrame:
         if axis in table:
             table = table[table[axis] == value]
     return table
+
+
+def of_accuracy(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one metric, accuracy, of a table that has a row a metric; all rows of others."""
+    return table[table["metric"] == "accuracy"] if "metric" in table else table
 
 
 def selected(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
