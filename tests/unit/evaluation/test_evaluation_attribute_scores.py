@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 
 from heteroscope.evaluation.analysis import Analysis
 from heteroscope.evaluation.attribute_scores import attribute_scores
+from heteroscope.evaluation.attributes import attribute_table
 from heteroscope.evaluation.intervals import FEWEST_PATIENTS, mean_interval
 from heteroscope.figures.attribute_scores import draw_attribute_scores
 from heteroscope.report.tables import attribute_scores_table
@@ -157,6 +158,17 @@ def test_which_attributes_and_levels_are_looked_at(table: pd.DataFrame) -> None:
     assert len(age) == 5
     assert age["images"].sum() == table.loc[0, "images"] == 480
     assert set(table["weights"]) == {"trained (sha256 0123abcd)"}
+
+
+def test_an_attribute_of_an_image_propertys_name_stays_apart(planted: tuple[Analysis, pd.DataFrame]) -> None:
+    analysis, images = planted
+    images = images.assign(attr_width=images["attr_site"])
+    table = attribute_scores(analysis, images, "accuracy")
+    assert of(table, "width").index.tolist() == ["640", "800"]
+    assert of(table, "width (attribute)").index.tolist() == ["east", "island", "north", "west"]
+    assignments = analysis.test[["image_id"]].assign(view=0, cluster=np.arange(len(analysis.test)) // 2 % 2)
+    associated = attribute_table(images, assignments, seed=0)["attribute"].tolist()
+    assert sorted(associated) == sorted({*associated, "width", "width (attribute)"})
 
 
 def test_without_attributes_the_whole_test_set_stands_alone(planted: tuple[Analysis, pd.DataFrame]) -> None:

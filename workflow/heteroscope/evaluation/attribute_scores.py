@@ -9,7 +9,7 @@ import pandas as pd
 
 from heteroscope.data.attributes import levels_of
 from heteroscope.evaluation.analysis import Analysis
-from heteroscope.evaluation.attributes import telling_columns
+from heteroscope.evaluation.attributes import attribute_name, telling_columns
 from heteroscope.evaluation.comparison import provenance_of
 from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.evaluation.scores import ESTIMATES, score_table, study_scores
@@ -47,7 +47,7 @@ def attribute_scores(analysis: Analysis, images: pd.DataFrame, metric: str) -> p
         of_test = pd.Series(levels, index=table.index).loc[analysis.test["image_id"]]
         present = [level for level in levels.categories if (of_test == level).any()]
         if len(present) > 1:
-            name = column.removeprefix("attr_")
+            name = attribute_name(column)
             for level in present:
                 rows += _rows(analysis, (of_test == level).to_numpy(), (name, level), metric)
     return pd.DataFrame(rows).assign(**provenance_of(analysis))

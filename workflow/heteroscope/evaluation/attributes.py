@@ -48,13 +48,19 @@ def telling_columns(images: pd.DataFrame) -> list[str]:
     ]
 
 
+def attribute_name(column: str) -> str:
+    """A telling column as tables name it; an attribute stays apart from the image property of its name."""
+    name = column.removeprefix("attr_")
+    return f"{name} (attribute)" if name != column and name in IMAGE_PROPERTIES else name
+
+
 def _association(frame: pd.DataFrame, name: str, seed: int) -> dict[str, object]:
     known = frame[frame[name].notna() & (frame[name].astype(str) != "")]
     numeric = is_number(known[name])
     value = known[name].to_numpy(dtype=float) if numeric else pd.factorize(known[name])[0]
     measure, statistic = ("eta squared", eta_squared) if numeric else ("Cramér's V", cramers_v)
     cluster = known["cluster"].to_numpy()
-    row: dict[str, object] = {"attribute": name.removeprefix("attr_"), "measure": measure}
+    row: dict[str, object] = {"attribute": attribute_name(name), "measure": measure}
     row |= {"images": len(known), "levels": int(known[name].nunique())}
     if known[name].nunique() < 2 or known["cluster"].nunique() < 2:
         return row | {"association": np.nan, "p": np.nan, "excess": np.nan}
