@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,3 +31,21 @@ def test_every_class_has_its_precision_recall_and_f1(classes: int) -> None:
     assert table.columns[:6].tolist() == ["backbone", "classifier", "method", "class", "images", "patients"]
     assert table["weights"].tolist() == [f"weights of {name}" for name in ("a", "b", "a+b") for _ in range(classes)]
     assert not table["optimistic"].any()
+
+
+def test_a_class_that_is_never_called_has_scores_of_0_without_intervals() -> None:
+    model = models(3)[0]
+    never = model.probability * [1, 1, 0]
+    table = class_table([replace(model, probability=never)]).set_index("class")
+    for name in ("precision", "recall", "f1"):
+        assert table.loc["striped", name] == 0
+        ends = table[[f"{name}_low", f"{name}_high"]]
+        assert ends.loc["striped"].isna().all()
+        assert ends.drop(index="striped").notna().all(axis=None)
+
+
+def test_a_class_of_few_patients_is_marked() -> None:
+    model = models(2)[0]
+    label = np.where(model.group < 9, 1, 0)
+    few = class_table([replace(model, rows=model.rows.assign(label=label))]).set_index("class")
+    assert few[["patients", "few"]].apply(tuple, axis=1).to_dict() == {"round": (36, False), "square": (9, True)}

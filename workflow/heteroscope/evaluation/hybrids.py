@@ -12,6 +12,7 @@ import pandas as pd
 
 from heteroscope.embedding.samples import Samples
 from heteroscope.evaluation.baseline import EMBEDDING, INTERVALS
+from heteroscope.evaluation.intervals import FEWEST_PATIENTS
 from heteroscope.evaluation.models import (
     Model,
     Scores,
@@ -22,7 +23,7 @@ from heteroscope.evaluation.models import (
     score_columns,
     shown_scores,
 )
-from heteroscope.evaluation.networks import classification_report
+from heteroscope.evaluation.networks import REPORTED, classification_report
 from heteroscope.evaluation.scores import score_table, study_scores
 
 if TYPE_CHECKING:
@@ -77,13 +78,17 @@ def hybrid_table(models: Sequence[Model]) -> pd.DataFrame:
 def class_table(models: Sequence[Model]) -> pd.DataFrame:
     """A row a model and class: precision, recall and F1 with intervals over patients, and the class's test images.
 
-    Averages over classes stand in `hybrid_table`.
+    Averages over classes stand in `hybrid_table`. A class that is never called has scores of 0 and no intervals, and
+    one of fewer than `FEWEST_PATIENTS` patients is `few`.
     """
     tables = []
     for model in models:
         table = classification_report(model.scores, model.label, model.class_names).head(len(model.class_names))
+        never_called = ~np.isin(np.arange(len(table)), model.probability.argmax(axis=2))
+        table.loc[never_called, [f"{metric}_{end}" for metric in REPORTED for end in ("low", "high")]] = np.nan
         patients = [model.rows.loc[model.label == c, "group"].nunique() for c in range(len(table))]
         table.insert(2, "patients", patients)
+        table.insert(3, "few", table["patients"] < FEWEST_PATIENTS)
         names = {"backbone": model.backbone, "classifier": model.classifier, "method": model.method}
         tables.append(table.assign(**names, **origin_of(model.summary)))
     table = pd.concat(tables, ignore_index=True)
