@@ -101,10 +101,22 @@ def figure(path: Path, title: str, caption: str) -> dict[str, Any]:
 
 
 def plain_table(caption: str, frame: pd.DataFrame) -> Table:
-    """A frame as it stands, with readable column names."""
-    head = [COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
-    rows = [[cell(value) for value in row] for row in frame.astype(object).itertuples(index=False, name=None)]
+    """A frame as it stands, with readable column names; `<name>_low` and `<name>_high` stand behind their `<name>`."""
+    within = [name for name in frame.columns if {f"{name}_low", f"{name}_high"} <= set(frame.columns)]
+    shown = frame.columns.drop([f"{name}{end}" for name in within for end in ("_low", "_high")])
+    head = [COLUMNS.get(name, name.replace("_", " ")) for name in shown]
+    rows = [
+        [_within(*(row[f"{name}{end}"] for end in ("", "_low", "_high"))) if name in within else cell(row[name])
+         for name in shown]
+        for row in frame.astype(object).to_dict("records")
+    ]  # fmt: skip
     return table(caption, head, rows)
+
+
+def _within(value: Any, low: Any, high: Any) -> Cell:
+    """A value with the ends of its interval, where it has one."""
+    ends = "" if pd.isna(low) else f" ({number(low)} to {number(high)})"
+    return {"text": number(value) + ends, "numeric": True, "muted": False}
 
 
 def of_analysis(frame: pd.DataFrame, backbone: str, clustering: str) -> pd.DataFrame:
