@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from heteroscope.cli import main, parser_of_commands
+from heteroscope.cli.check import results_of
 from heteroscope.config import load
+from heteroscope.layout import Layout
 from tests.workflow.configurations import expected_jobs
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +60,8 @@ def test_the_tutorials_changes_make_a_configuration(folder: Path) -> None:
     expected = {rule: len(ids) for rule, ids in expected_jobs(written_out).items()}
     assert {rule: int(count) for count, rule in re.findall(r"(\d+) (\w+)", jobs[2])} == expected
     assert int(jobs[1]) == sum(expected.values())
+    results = set(results_of(Layout(load(config))))
+    assert f"not made yet: {len(results)} results" in blocks(TUTORIAL, "text")[1]
 
 
 def test_the_commands_of_both_pages_are_understood() -> None:
