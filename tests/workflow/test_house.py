@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from snakemake.cli import get_argument_parser
 from snakemake.scheduling.job_scheduler import JobRateLimiter, JobScheduler
+from snakemake.settings.types import DAGSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,9 +49,9 @@ def test_the_snakefile_lifts_snakemakes_own_limit_of_jobs_and_no_users(options: 
     assert "if self.job_rate_limiter is None" in inspect.getsource(JobScheduler.job_selector)
 
 
-@pytest.mark.parametrize(("targets", "said"), [(set(), ["one", "two"]), ({"data"}, None)])
-def test_a_run_of_everything_ends_by_saying_where_the_reports_are(targets: set[str], said: list[str] | None) -> None:
-    """A run of named files does not: reports that stand there may be those of an older one."""
+@pytest.mark.parametrize("asked", [None, "targets", "until", "omit_from"])
+def test_a_run_of_everything_ends_by_saying_where_the_reports_are(asked: str | None) -> None:
+    """A run of named files, or of a part, does not: reports that stand there may be those of an older one."""
     at_end = re.search(r"^onsuccess:\n((?: .*\n)+)", (ROOT / "Snakefile").read_text(), re.M)
     assert at_end is not None
     called: list[list[str]] = []
@@ -58,10 +60,14 @@ def test_a_run_of_everything_ends_by_saying_where_the_reports_are(targets: set[s
         assert command == "python -m heteroscope.summary {studies:q}"
         called.append(inspect.currentframe().f_back.f_locals["studies"])
 
-    workflow = SimpleNamespace(dag_settings=SimpleNamespace(targets=targets))
+    settings: dict[str, set[str]] = {"targets": set(), "until": set(), "omit_from": set()}
+    assert settings.keys() <= {field.name for field in fields(DAGSettings)}
+    if asked:
+        settings[asked] = {"data"}
+    workflow = SimpleNamespace(dag_settings=SimpleNamespace(**settings))
     layout = SimpleNamespace(config=SimpleNamespace(studies=dict.fromkeys(["one", "two"])))
     exec(textwrap.dedent(at_end[1]), {"workflow": workflow, "layout": layout, "shell": shell})
-    assert called == ([] if said is None else [said])
+    assert called == ([] if asked else [["one", "two"]])
 
 
 def test_the_demo_is_two_studies_that_share_nothing_but_initial_weights(planned: Callable, tmp_path: Path) -> None:
