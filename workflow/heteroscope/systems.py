@@ -30,8 +30,8 @@ from heteroscope.summary import commit, markdown
 ABOUT = (
     "Small samples, small images and short trainings, so that all of it runs in minutes: the numbers show that the"
     " machinery works on real files, and measure no network, no classifier and no collection. Intervals hold 95 % and"
-    " are over patients. The verdicts on hidden strata stand in the reports that a whole run makes. Sheets that show images"
-    " of the collections are made too; they are not kept here, but named, and those reports show them."
+    " are over patients. The verdicts on hidden strata stand in the reports that a whole run makes. Sheets that show"
+    " images of the collections are made too; they are not kept here, but named, and those reports show them."
 )
 BLIND = "**Every network here began with random weights**: its numbers say nothing of one that was trained on ImageNet."
 NO_LESIONS = "No place of a lesion is known of these images, so the pointing game was not played."
