@@ -65,7 +65,7 @@ bench: $(INSTALLED) ## speed and memory against the plain way, in benchmarks/res
 calibrate: $(INSTALLED) ## how often the tests err, on simulated studies, in docs/calibration.md (hours; goes on where it was stopped; ONLY=null,power)
 	python -m calibration $(if $(ONLY),--only $(ONLY))
 
-faults: $(INSTALLED) ## kill jobs and whole runs 60 times and compare what a rerun leaves, in docs/reliability/faults.md (an hour; goes on where it was stopped)
+faults: $(INSTALLED) ## kill jobs and whole runs 70 times and compare what a rerun leaves, in docs/reliability/faults.md (an hour; goes on where it was stopped)
 	python -m reliability.kills
 
 overhead: $(INSTALLED) ## what SLURM costs, in docs/reliability/overhead.md (root, and Debian's slurmctld, slurmd, slurm-client, munge; an idle machine)

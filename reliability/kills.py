@@ -324,7 +324,7 @@ and `snakemake --unlock` removes it).
 def main(argv: Sequence[str] | None = None) -> None:
     """Make the kills that are missing, then write the page."""
     parser = argparse.ArgumentParser(prog="python -m reliability.kills", description=__doc__)
-    parser.add_argument("--kills", type=int, default=60, help="how many in all (default 60)")
+    parser.add_argument("--kills", type=int, default=70, help="how many in all (default 70)")
     parser.add_argument("--seed", type=int, default=0, help="of the points in time (default 0)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the runs are made, a folder a commit")
     parser.add_argument("--output", type=Path, default=PAGE, help="the page")
