@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from heteroscope.store import write_table
 from reliability.kills import CONFIG, PAGE, Kill, Study, differences, kill_once, write_page
@@ -23,7 +24,10 @@ KILLS = [("pixels", True), ("embed", False), ("split", True), ("train", False), 
 
 
 @pytest.fixture(scope="module")
-def study(finished: Path) -> Study:
+def study(finished: Path, unchanged_tiny: dict[str, Any]) -> Study:
+    (finished / "study.yaml").write_text(
+        yaml.safe_dump(unchanged_tiny, sort_keys=False)
+    )  # other tests plan others there
     return Study(finished, finished / "study.yaml")
 
 
