@@ -9,7 +9,7 @@ from heteroscope.report import words
 from heteroscope.report.tables import number
 
 NUMERIC = ["images", "patients", "clusters", "gain", "p", "p, curved", "p, Holm"]
-HEAD = ["study", "backbone and clustering", "verdict", *NUMERIC, "warnings"]
+HEAD = ["study", "backbone and clustering", "verdict", *NUMERIC]
 
 
 def overview_data(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def _primary(document: dict[str, Any]) -> dict[str, Any]:
         "analysis": f"{document['primary']['backbone']}, {document['primary']['clustering']}",
         "verdict": document["verdict"],
         "badge": words.badge(document["verdict"]),
-        "warnings": "; ".join(words.warning(text)["name"] for text in document["warnings"]),
+        "warnings": "; ".join(dict.fromkeys(words.warning(text)["name"] for text in document["warnings"])),
         "numbers": [
             *(number(document["counts"][name].get("test", 0)) for name in ("images", "patients")),
             number(len(test["compared_clusters"]) if test else None),
