@@ -57,15 +57,15 @@ onsuccess:
 # what stands beside reports: a table or figure that a reader misses is made again, though the report stands
 COMPARISONS = expand(rules.compare.output, study=layout.config.studies)
 EXPLANATIONS = [
-    *expand(rules.explanations.output, study=layout.explained_studies()),
-    *[path for study in layout.explained_studies() for path in layout.explained_files(study)],
+    *expand(rules.explanations.output, study=layout.studies_with("explanations")),
+    *[path for study in layout.studies_with("explanations") for path in layout.explained_files(study)],
 ]
 FEATURES = [*layout.feature_files(), *expand(rules.models.output, study=layout.model_studies())]
-HYBRIDS = expand(rules.hybrids.output, study=layout.hybrid_studies())
+HYBRIDS = expand(rules.hybrids.output, study=layout.studies_with("hybrids"))
 NETWORKS = layout.network_files()
 REGRESSIONS = [
-    *expand(rules.regressions.output, study=layout.regression_studies()),
-    *[path for study in layout.regression_studies() for path in layout.regression_files(study)],
+    *expand(rules.regressions.output, study=layout.studies_with("regressions")),
+    *[path for study in layout.studies_with("regressions") for path in layout.regression_files(study)],
 ]
 
 

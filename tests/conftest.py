@@ -91,11 +91,13 @@ def unchanged_tiny() -> dict[str, Any]:
 def finished(snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the tiny study was run; tests may only look, or plan.
 
-    `imports` in it lists the modules that the jobs of every stage loaded.
+    `imports` in it lists the modules that the jobs of every stage loaded, `tiny.yaml` is its configuration:
+    `study.yaml` is that of the latest plan.
     """
     folder = tmp_path_factory.mktemp("finished")
     done = snakemake(folder, tiny_config(), "--cores", "2", package=ROOT / "tests/recorder")
     assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "study.yaml").rename(folder / "tiny.yaml")
     return folder
 
 

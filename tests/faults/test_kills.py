@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from heteroscope.store import write_table
 from reliability.kills import CONFIG, PAGE, Kill, Study, differences, kill_once, write_page
@@ -24,11 +23,8 @@ KILLS = [("pixels", True), ("embed", False), ("split", True), ("train", False), 
 
 
 @pytest.fixture(scope="module")
-def study(finished: Path, unchanged_tiny: dict[str, Any]) -> Study:
-    (finished / "study.yaml").write_text(
-        yaml.safe_dump(unchanged_tiny, sort_keys=False)
-    )  # other tests plan others there
-    return Study(finished, finished / "study.yaml")
+def study(finished: Path) -> Study:
+    return Study(finished, finished / "tiny.yaml")
 
 
 @pytest.mark.parametrize(("number", "rule", "whole"), [(number, *kill) for number, kill in enumerate(KILLS)])

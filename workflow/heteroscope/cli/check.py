@@ -16,10 +16,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +73,8 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--directory {str(args.directory)!r}: no such folder")
     config = args.config.resolve()
     os.chdir(args.directory)  # as snakemake does: all paths of the configuration and the layout start there
-    missing = list(missing_sources(layout))
-    wrong, left_out = ([], []) if missing else rows_of_sources(layout)
+    files, missing = found_sources(layout)
+    wrong, left_out = ([], []) if missing else rows_of_sources(layout, files)
     problems = [*missing, *wrong, *wrong_targets(layout)]
     results = check_results(layout)
     for line in [*problems, *left_out, *results.lines()]:
@@ -145,26 +144,29 @@ def _merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 # ----------------------------------------------------------------------------------------- sources
 
 
-def missing_sources(layout: Layout) -> Iterator[str]:
-    """What is wrong with the files that the configuration names: weights, images, tables."""
-    checks: list[Callable[[], object]] = [layout.check_weights_files]
-    checks += [partial(scan, root, tables) for root, tables in layout.scanned().values()]
-    for check in checks:
+def found_sources(layout: Layout) -> tuple[dict[str, list[ListedFile]], list[str]]:
+    """The files of every dataset that lives in a folder, and what is missing of weights, images and tables."""
+    found, missing = {}, []
+    try:
+        layout.check_weights_files()
+    except UserError as error:
+        missing.append(str(error))
+    for name, (root, tables) in layout.scanned().items():
         try:
-            check()
+            found[name] = [ListedFile(path, size, "") for path, (size, _) in scan(root, tables).items()]
         except UserError as error:
-            yield str(error)
+            missing.append(str(error))
+    return found, missing
 
 
-def rows_of_sources(layout: Layout) -> tuple[list[str], list[str]]:
+def rows_of_sources(layout: Layout, files: Mapping[str, list[ListedFile]]) -> tuple[list[str], list[str]]:
     """What is wrong with tables and classes, and which rows are left out before any image is opened."""
     wrong, left_out = [], []
-    for name, (root, tables) in layout.scanned().items():
-        spec = layout.config.datasets[name]
-        files = [ListedFile(path, size, "") for path, (size, _) in scan(root, tables).items()]
+    for name, listed in files.items():
+        spec, (root, _) = layout.config.datasets[name], layout.scanned()[name]
         try:
-            source = read_source(spec, root, files)
-            rejected = rejected_unopened(source, spec, root=root, paths=[file.path for file in files])
+            source = read_source(spec, root, listed)
+            rejected = rejected_unopened(source, spec, root=root, paths=[file.path for file in listed])
         except UserError as error:
             wrong.append(f"datasets.{name}: {error}")
             continue

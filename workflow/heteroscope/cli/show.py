@@ -32,10 +32,7 @@ SHOWN = {  # table → the columns that answer most questions; all of them by --
     ],
     "baseline": ["cluster", "test_size", "patients", "accuracy", "auc", "sensitivity", "specificity"],
     "attributes": ["attribute", "measure", "association", "p_holm"],
-    "attribute-scores": [
-        *("attribute", "level", "images", "patients", "accuracy", "accuracy_low", "accuracy_high"),
-        *("value", "low", "high"),
-    ],
+    "attribute-scores": ["attribute", "level", "images", "patients", "value", "low", "high"],
     "regressions": ["regression", "target", "patients", "mae", "mae_of_mean", "r2", "r2_low", "r2_high"],
 }
 EXPLAINED = {

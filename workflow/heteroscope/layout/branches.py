@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,15 @@ from heteroscope.layout.studies import Studies
 @dataclass(frozen=True)
 class Branches(Studies):
     """The files of what runs beside the clusters."""
+
+    def studies_with(self, branch: str) -> list[str]:
+        """Ids of the studies that list entries of a branch, such as `hybrids`."""
+        return [name for name, study in self.config.studies.items() if getattr(study, branch)]
+
+    def _in_folds(self, spec: Study, folder: str, files: Mapping[str, str]) -> dict[str, list[str]]:
+        """Kind of file → its paths, one a fold; the folder has `{}` for the fold."""
+        folders = [folder.format(fold) for fold in self.config.folds(spec.split)]
+        return {kind: [f"{one}/{file}" for one in folders] for kind, file in files.items()}
 
     # ---------------------------------------------------------------------------------- networks
 
@@ -64,23 +73,13 @@ class Branches(Studies):
         """The folder that paths of images are relative to, under no name; of a union one for each member's id."""
         return {member: self.root(member) for member in self.members(dataset)} or {"": self.root(dataset)}
 
-    def explained_studies(self) -> list[str]:
-        """Ids of the studies that list explanations."""
-        return [name for name, study in self.config.studies.items() if study.explanations]
-
     def explained(self, study: str) -> list[dict[str, Any]]:
         """The files of every explanation of a study, on each of its backbones; lists are folds."""
         spec = self.config.studies[study]
         axes = f"{spec.augmentation}/{spec.head}"
         return [
             {"backbone": backbone, "explanation": name}
-            | {
-                kind: [
-                    f"results/explain/{spec.dataset}/{backbone}/{fold}/{axes}/{name}/{file}"
-                    for fold in self.config.folds(spec.split)
-                ]
-                for kind, file in EXPLANATION_FILES.items()
-            }
+            | self._in_folds(spec, f"results/explain/{spec.dataset}/{backbone}/{{}}/{axes}/{name}", EXPLANATION_FILES)
             for backbone in spec.backbones
             for name in spec.explanations
         ]
@@ -98,10 +97,6 @@ class Branches(Studies):
     def handcrafted_augmentation(self, augmentation: str, hybrid: str) -> Augmentation | None:
         """What made the views that a hybrid computes features of."""
         return self.config.augmentations.get(augmentation) if self.config.hybrids[hybrid].handcrafted else None
-
-    def hybrid_studies(self) -> list[str]:
-        """Ids of the studies that list hybrids."""
-        return [name for name, study in self.config.studies.items() if study.hybrids]
 
     def hybrid_models(self, study: str) -> list[dict[str, Any]]:
         """The files of the head, of every hybrid and of a trained network's own head; lists are folds."""
@@ -149,22 +144,14 @@ class Branches(Studies):
 
     # ------------------------------------------------------------------------------ regressions
 
-    def regression_studies(self) -> list[str]:
-        """Ids of the studies that list regressions."""
-        return [name for name, study in self.config.studies.items() if study.regressions]
-
     def regressed(self, study: str) -> list[dict[str, Any]]:
         """The files of every regression of a study, on each of its backbones; lists are folds."""
         spec = self.config.studies[study]
         return [
             {"backbone": backbone, "regression": name, "method": self.config.regressions[name].regressor.method}
-            | {
-                kind: [
-                    f"results/regress/{spec.dataset}/{backbone}/{fold}/{spec.augmentation}/{name}/{file}"
-                    for fold in self.config.folds(spec.split)
-                ]
-                for kind, file in REGRESSION_FILES.items()
-            }
+            | self._in_folds(
+                spec, f"results/regress/{spec.dataset}/{backbone}/{{}}/{spec.augmentation}/{name}", REGRESSION_FILES
+            )
             for backbone in spec.backbones
             for name in spec.regressions
         ]
@@ -232,31 +219,29 @@ class Branches(Studies):
         """What a study's report shows beside the clusters: branches, their parts, and pairs of file and caption."""
         spec = self.config.studies[study]
         compare = {"": f"results/compare/{study}"}
-        examples = {
-            f"{entry['backbone']}, {entry['explanation']}, {fold}": str(Path(sheet).parent)
-            for entry in self.explained(study)
-            for fold, sheet in zip(self.config.folds(spec.split), entry["sheets"], strict=True)
-        }
-        scatters = {
-            f"{entry['backbone']}, {entry['regression']}, {fold}": str(Path(scatter).parent)
-            for entry in self.regressed(study)
-            for fold, scatter in zip(self.config.folds(spec.split), entry["scatters"], strict=True)
-        }
         folders = {
             "models": compare if study in self.model_studies() else {},
             "networks": self._network_folders(spec),
             "hybrids": compare if spec.hybrids else {},
             "regressions": compare if spec.regressions else {},
-            "scatters": scatters,
+            "scatters": self._fold_folders(spec, self.regressed(study), "regression", "scatters"),
             "features": self._feature_folders(spec),
             "explanations": compare if spec.explanations else {},
-            "examples": examples,
+            "examples": self._fold_folders(spec, self.explained(study), "explanation", "sheets"),
         }
         return [
             {"branch": branch, "parts": [_shown(branch, *part) for part in parts.items()]}
             for branch, parts in folders.items()
             if parts
         ]
+
+    def _fold_folders(self, spec: Study, entries: Sequence[Mapping[str, Any]], named: str, kind: str) -> dict[str, str]:
+        """Backbone, entry and fold → where the entry's file of a kind stands."""
+        return {
+            f"{entry['backbone']}, {entry[named]}, {fold}": str(Path(file).parent)
+            for entry in entries
+            for fold, file in zip(self.config.folds(spec.split), entry[kind], strict=True)
+        }
 
     def branch_files(self, study: str) -> list[str]:
         """All files that `branches` names, for a rule's input."""
